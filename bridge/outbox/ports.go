@@ -1,0 +1,90 @@
+// Package outbox is one delivery's life: intake validates, claims and stores a
+// command; the courier gates, paces and sends; the chain writes the records;
+// the parking keeps what a lane or a chat cannot take now.
+//
+// It sees NATS and WeChat only through the ports of this file.
+package outbox
+
+import (
+	"context"
+	"io"
+
+	"wechat-bridge/bridge/wechat"
+	"wechat-bridge/bridge/wire"
+	"wechat-bridge/classifier"
+)
+
+// Inlet is a queue that is read in order: wechat.send.<account> for intake,
+// wechat.outbox.<account>.<priority> for the courier. Unacknowledged messages
+// come again, in order, to a later reader.
+type Inlet interface {
+	// Fetch waits for at least one message and returns those that are there,
+	// at most max.
+	Fetch(ctx context.Context, max int) ([]wire.Stored, error)
+	// Done acknowledges one message and waits for the server's answer.
+	Done(ctx context.Context, seq uint64) error
+}
+
+// Ledger holds the chains of records, one subject per key.
+type Ledger interface {
+	// Last gives the last record of a key; Seq 0 when there is none.
+	Last(ctx context.Context, key string) (wire.Stored, error)
+	// Append writes the next record if rec.After still is the last sequence of
+	// its key (rec.Token). stored is false if somebody was first.
+	Append(ctx context.Context, rec wire.Stored) (seq uint64, stored bool, err error)
+	// AppendAll writes all or nothing (at most 200 records).
+	AppendAll(ctx context.Context, recs []wire.Stored) (stored bool, err error)
+}
+
+// Buffer is WECHAT_OUTBOX: accepted deliveries that wait for the courier.
+type Buffer interface {
+	// Store writes all or nothing, in order; Token is the priority. It returns
+	// the sequence of the last one. A full buffer is ErrFull.
+	Store(ctx context.Context, items []wire.Stored) (last uint64, err error)
+	// Sweep looks at what waits, without taking it, from a sequence on.
+	Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error
+	// Remove deletes one message by sequence; a missing one is no error.
+	Remove(ctx context.Context, seq uint64) error
+	// Count is the number of deliveries that wait.
+	Count(ctx context.Context) (uint64, error)
+}
+
+// Parking is WECHAT_PARKED: deliveries whose lane is full or closed, one queue
+// per token, read head by head.
+type Parking interface {
+	Park(ctx context.Context, item wire.Stored) error // Token is the queue
+	// Head gives the first message of a token after a sequence; Seq 0 if none.
+	Head(ctx context.Context, token string, after uint64) (wire.Stored, error)
+	Remove(ctx context.Context, seq uint64) error
+	// Tokens lists the queues that hold something.
+	Tokens(ctx context.Context) ([]string, error)
+	Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error
+}
+
+// Objects reads what users put into wechat_uploads and keeps media that rest
+// until they are sent, in wechat_media under out/.
+type Objects interface {
+	// Upload opens a user's object. Links and missing ones are errors.
+	Upload(ctx context.Context, name string) (size int64, open func(context.Context) (io.ReadCloser, error), err error)
+	// Keep stores bytes under out/<name> once; the same name again is no error.
+	Keep(ctx context.Context, name string, r io.Reader) error
+	// Kept opens what Keep stored.
+	Kept(ctx context.Context, name string) (size int64, open func(context.Context) (io.ReadCloser, error), err error)
+}
+
+// Gate is the link: nothing goes to WeChat without Admit.
+type Gate interface {
+	// Wait returns when a send could be admitted.
+	Wait(ctx context.Context) error
+	// Admit lets one send through. The report function must be called exactly
+	// once with what the outcome means; the zero verdict is success.
+	Admit() (wechat.Sender, func(classifier.Verdict), error)
+}
+
+// Peers is the directory.
+type Peers interface {
+	Resolve(q wechat.Query) (wechat.Peer, error)
+	ResolveMember(room, name string) (wechat.Peer, error)
+	Changed() <-chan struct{}
+	Generation() uint64
+}
