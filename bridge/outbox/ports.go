@@ -39,7 +39,7 @@ type Ledger interface {
 // Buffer is WECHAT_OUTBOX: accepted deliveries that wait for the courier.
 type Buffer interface {
 	// Store writes all or nothing, in order; Token is the priority. It returns
-	// the sequence of the last one. A full buffer is ErrFull.
+	// the sequence of the last one. A full buffer is wire.ErrFull.
 	Store(ctx context.Context, items []wire.Stored) (last uint64, err error)
 	// Sweep looks at what waits, without taking it, from a sequence on.
 	Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error
