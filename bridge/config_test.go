@@ -1,0 +1,137 @@
+package bridge
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"wechat-bridge/bridge/wechat"
+)
+
+// goodConfig is what the defaults of the struct tags give.
+func goodConfig() Config {
+	return Config{
+		Account: "default", Transport: "webwx", Prefix: "wechat", DataDir: "x",
+		NATSListen: "127.0.0.1:4222", HTTP: "127.0.0.1:8080",
+		Pace: "20/m", PaceDay: 500, MaxInFlight: 8, RecipientWait: time.Hour,
+		TTL: 72 * time.Hour, Horizon: 168 * time.Hour, Grace: 40 * time.Second, MaxMedia: 1 << 20,
+	}
+}
+
+func TestBadValuesNameTheirKey(t *testing.T) {
+	if c := goodConfig(); c.Check() != nil {
+		t.Fatalf("the defaults are refused: %v", c.Check())
+	}
+	cases := map[string]func(*Config){
+		"account":         func(c *Config) { c.Account = "Ops Team" },
+		"prefix":          func(c *Config) { c.Prefix = "a.b" },
+		"nats-context":    func(c *Config) { c.NATS.URL, c.NATS.Context = "nats://x", "prod" },
+		"nats-listen":     func(c *Config) { c.NATSListen = "4222" },
+		"http":            func(c *Config) { c.HTTP = "127.0.0.1:99999" },
+		"public-url":      func(c *Config) { c.PublicURL = "bridge.example" },
+		"pace":            func(c *Config) { c.Pace = "fast" },
+		"pace-day":        func(c *Config) { c.PaceDay = -1 },
+		"max-in-flight":   func(c *Config) { c.MaxInFlight = 0 },
+		"recipient-wait":  func(c *Config) { c.RecipientWait = -1 },
+		"ttl":             func(c *Config) { c.TTL = 167 * time.Hour },
+		"horizon":         func(c *Config) { c.Horizon = time.Hour },
+		"grace":           func(c *Config) { c.Grace = -1 },
+		"max-media":       func(c *Config) { c.MaxMedia = 0 },
+		"wechat-endpoint": func(c *Config) { c.WechatEndpoint = "http://127.0.0.1:8443" },
+		"address-book":    func(c *Config) { c.AddressBook = map[string]string{"ops": " "} },
+	}
+	for key, spoil := range cases {
+		c := goodConfig()
+		spoil(&c)
+		var bad *ConfigError
+		if err := c.Check(); !errors.As(err, &bad) || bad.Key != key {
+			t.Errorf("%s: got %v", key, err)
+		}
+	}
+}
+
+func TestPace(t *testing.T) {
+	c := goodConfig()
+	if p, _ := c.ParsePace(); p != (Pace{N: 20, Per: time.Minute, Daily: 500}) {
+		t.Errorf("20/m gives %+v", p)
+	}
+	c.Pace = "off"
+	if p, err := c.ParsePace(); err != nil || p.N != 0 || p.Daily != 500 {
+		t.Errorf("off gives %+v, %v", p, err)
+	}
+}
+
+func TestAddressBook(t *testing.T) {
+	c := goodConfig()
+	c.AddressBook = map[string]string{"ops": "room:Operations", "me": "filehelper", "odd": "a:b"}
+	book, err := c.Book()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]wechat.Query{"ops": {Room: "Operations"}, "me": {Name: "filehelper"}, "odd": {Name: "a:b"}} {
+		if book[name] != want {
+			t.Errorf("%s: got %+v, want %+v", name, book[name], want)
+		}
+	}
+}
+
+func TestFolderIsLockedAndKeepsItsIdentity(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	first, err := OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = OpenFolder(dir)
+	if err == nil || !strings.Contains(err.Error(), "in use by another wechat-bridge (process ") {
+		t.Fatalf("a second one on the same folder: %v", err)
+	}
+	if info, _ := os.Stat(dir); info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder's mode is %v", info.Mode())
+	}
+	secret, err := first.Secret("http-token", 32)
+	if err != nil || len(secret) != 64 {
+		t.Fatalf("secret %q, %v", secret, err)
+	}
+	if info, _ := os.Stat(filepath.Join(dir, "http-token")); info.Mode().Perm() != 0o600 {
+		t.Errorf("a secret's mode is %v", info.Mode())
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenFolder(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if again.ID != first.ID {
+		t.Errorf("the folder's identity changed from %s to %s", first.ID, again.ID)
+	}
+	if same, _ := again.Secret("http-token", 32); same != secret {
+		t.Error("the secret changed")
+	}
+}
+
+func TestFolderThatCannotBeUsedSaysWhatToDo(t *testing.T) {
+	newer := t.TempDir()
+	broken := t.TempDir()
+	file := filepath.Join(t.TempDir(), "file")
+	for path, text := range map[string]string{
+		filepath.Join(newer, "version"): "99", filepath.Join(broken, "version"): "one", file: "",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for dir, want := range map[string]string{
+		newer: "newer wechat-bridge", broken: "not a number", file: "cannot be made", filepath.Join(file, "sub"): "cannot be made",
+	} {
+		_, err := OpenFolder(dir)
+		var bad *ConfigError
+		if !errors.As(err, &bad) || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "--data-dir") {
+			t.Errorf("%s: got %v, want it to say %q", dir, err, want)
+		}
+	}
+}
