@@ -1,0 +1,183 @@
+package classifier
+
+import (
+	"strings"
+	"time"
+)
+
+// freshLogin is how soon after a login an answer 1102 speaks about the account
+// and not about an aged session (webwx; reported by users of several clients).
+const freshLogin = time.Minute
+
+// Judge says what a fault means. It is pure, never nil-panics (a nil fault is
+// the zero verdict) and is safe for concurrent use. The order is: a
+// cancellation, a refusal on our side, WeChat's code for the operation, HTTP
+// status and kind of body, the cause, the phase, and the text last.
+func Judge(f *Fault) Verdict {
+	if f == nil {
+		return Verdict{}
+	}
+	cause := kindOf(f.Cause)
+	r := find(f, cause)
+	return verdict(r, f)
+}
+
+// JudgeError says what any error means. It looks for a wrapped *Fault first;
+// nil is the zero verdict. An error without a fault is judged by its kind
+// (cancellation, network, TLS), else it is unknown.
+func JudgeError(err error) Verdict {
+	if err == nil {
+		return Verdict{}
+	}
+	if f := asFault(err); f != nil {
+		return Judge(f)
+	}
+	f := Fault{Cause: err}
+	if neverLeft(err) {
+		f.Phase = PhaseDial
+	}
+	return Judge(&f)
+}
+
+// Known gives the verdict of a code as the table has it, for faults that are
+// found without an answer of WeChat (silence, a budget that is used up).
+func Known(code string) (Verdict, bool) {
+	i, ok := codeIndex[code]
+	if !ok {
+		return Verdict{}, false
+	}
+	v := codes[i].verdict()
+	v.Rule = "bridge." + code
+	return v, true
+}
+
+// find picks the row. The last row of the last table fits everything.
+func find(f *Fault, cause causeKind) *rule {
+	if cause == causeCancelled {
+		return &ruleCancelled
+	}
+	if f.Phase == PhasePrepare {
+		if cause == causeClosed {
+			return &ruleClosed
+		}
+		return &rulePrepare
+	}
+	if r := byCode(f); r != nil {
+		return r
+	}
+	if r := byAnswer(f); r != nil {
+		return r
+	}
+	if r := byCause(cause); r != nil {
+		return r
+	}
+	if r := byText(f.Text); r != nil {
+		return r
+	}
+	if r := byPhase(f.Phase); r != nil {
+		return r
+	}
+	return &ruleUnknown
+}
+
+// byCode looks an operation's code up; a row for the operation beats one for
+// any operation.
+func byCode(f *Fault) *rule {
+	if !f.HasCode {
+		return nil
+	}
+	for _, key := range [...]codeKey{{f.Transport, f.Op, f.Code}, {f.Transport, "", f.Code}} {
+		for _, i := range codeRules[key] {
+			if r := &rules[i]; r.fits(f) {
+				return r
+			}
+		}
+	}
+	for i := range anyCodeRules {
+		if r := &anyCodeRules[i]; r.transport == f.Transport && r.hasOp(f.Op) && f.Code != 0 {
+			return r
+		}
+	}
+	return nil
+}
+
+func byAnswer(f *Fault) *rule {
+	for i := range answerRules {
+		r := &answerRules[i]
+		if r.hasOp(f.Op) && r.hasStatus(f.Status) && (r.body == "" || r.body == f.Body) {
+			return r
+		}
+	}
+	return nil
+}
+
+func byCause(kind causeKind) *rule {
+	for i := range causeRules {
+		if causeRules[i].cause == kind {
+			return &causeRules[i]
+		}
+	}
+	return nil
+}
+
+func byText(text string) *rule {
+	if text == "" {
+		return nil
+	}
+	for i := range textRules {
+		for _, s := range textRules[i].texts {
+			if strings.Contains(text, s) {
+				return &textRules[i]
+			}
+		}
+	}
+	return nil
+}
+
+func byPhase(p Phase) *rule {
+	for i := range phaseRules {
+		if phaseRules[i].phase == p {
+			return &phaseRules[i]
+		}
+	}
+	return nil
+}
+
+// verdict fills in what depends on the fault and not on the code alone.
+func verdict(r *rule, f *Fault) Verdict {
+	v := codes[codeIndex[r.says]].verdict()
+	v.Rule = r.name
+	v.Certain = certain(r, f)
+	if f.Wait > 0 {
+		v.Wait = f.Wait
+	}
+	if r.one && f.Op.single() {
+		v.Disconnect = false
+	}
+	if r.soft {
+		v.Final, v.Recovery = false, RecoverResume
+	}
+	return v
+}
+
+// certain says that the message surely did not go out: nothing left, or WeChat
+// answered that it refuses.
+func certain(r *rule, f *Fault) bool {
+	switch f.Phase {
+	case PhasePrepare, PhaseDial:
+		return true
+	case PhaseAnswer:
+		return r.refusal && !r.open
+	}
+	return false
+}
+
+// single reports operations that concern one message or one contact call, so
+// that an unreadable answer to them says little about the connection.
+func (o Operation) single() bool {
+	switch o {
+	case OpSend, OpUpload, OpDownload, OpRevoke, OpContacts, OpBatchContacts:
+		return true
+	}
+	return false
+}
