@@ -1,0 +1,140 @@
+package sim
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	stdlog "log"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// front is the TLS port: it accepts, drops or refuses connections and hands
+// requests to the server.
+type front struct {
+	ca     *authority
+	addr   string
+	ln     net.Listener
+	srv    *http.Server
+	faults *faultTable
+	done   chan struct{}
+
+	mu    sync.Mutex
+	conns map[*frontConn]struct{}
+}
+
+func newFront(opts Options, s *Server) (*front, error) {
+	ca, err := newAuthority(knownHosts(opts.World.Host))
+	if err != nil {
+		return nil, err
+	}
+	if opts.CAFile != "" {
+		if err := os.WriteFile(opts.CAFile, ca.pem, 0o644); err != nil {
+			return nil, fmt.Errorf("write CA certificate: %w", err)
+		}
+	}
+	ln := opts.Listener
+	if ln == nil {
+		if ln, err = net.Listen("tcp", opts.Listen); err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", opts.Listen, err)
+		}
+	}
+	f := &front{ca: ca, ln: ln, addr: ln.Addr().String(), faults: s.faults,
+		done: make(chan struct{}), conns: make(map[*frontConn]struct{})}
+	f.srv = &http.Server{
+		Handler:           s,
+		BaseContext:       func(net.Listener) context.Context { return s.ctx },
+		ReadHeaderTimeout: 30 * time.Second,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          stdlog.New(debugWriter{opts.Log}, "", 0),
+		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1 only: faults cut connections
+	}
+	go f.serve()
+	return f, nil
+}
+
+func (f *front) serve() {
+	defer close(f.done)
+	conf := &tls.Config{GetCertificate: f.ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	_ = f.srv.Serve(tls.NewListener(f, conf)) // always ends with ErrServerClosed or the listener's end
+}
+
+// Accept implements net.Listener: connections are refused here, before TLS.
+func (f *front) Accept() (net.Conn, error) {
+	for {
+		c, err := f.ln.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if f.faults.refuses() {
+			cut(c)
+			continue
+		}
+		fc := &frontConn{Conn: c, front: f}
+		f.mu.Lock()
+		f.conns[fc] = struct{}{}
+		f.mu.Unlock()
+		return fc, nil
+	}
+}
+
+// Addr implements net.Listener.
+func (f *front) Addr() net.Addr { return f.ln.Addr() }
+
+// Close implements net.Listener.
+func (f *front) Close() error { return f.ln.Close() }
+
+// dropAll resets all open connections: what an outage does to them.
+func (f *front) dropAll() {
+	f.mu.Lock()
+	conns := make([]*frontConn, 0, len(f.conns))
+	for c := range f.conns {
+		conns = append(conns, c)
+	}
+	f.mu.Unlock()
+	for _, c := range conns {
+		cut(c)
+	}
+}
+
+func (f *front) close() error {
+	err := f.srv.Close()
+	if cerr := f.ln.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
+		err = errors.Join(err, cerr)
+	}
+	<-f.done
+	f.dropAll()
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// frontConn is known to the front while it is open.
+type frontConn struct {
+	net.Conn
+	front *front
+}
+
+func (c *frontConn) Close() error {
+	c.front.mu.Lock()
+	delete(c.front.conns, c)
+	c.front.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// cut closes a connection with a reset instead of a farewell, where it can.
+func cut(c net.Conn) {
+	raw := c
+	if fc, ok := c.(*frontConn); ok {
+		raw = fc.Conn
+	}
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // a reset is a courtesy to the test; closing is what matters
+	}
+	_ = c.Close()
+}

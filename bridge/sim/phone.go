@@ -1,0 +1,205 @@
+package sim
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Scan plays a phone that scans the newest QR code.
+func (s *Server) Scan() error { return s.account.step(qrWaiting, qrScanned) }
+
+// Confirm plays a phone that confirms the newest scanned code or push login.
+func (s *Server) Confirm() error { return s.account.step(qrScanned, qrConfirmed) }
+
+// Logout ends the login: from now on it gets retcode (0 means 1101, logged out
+// by the phone). The phone still knows the browser, see Forget.
+func (s *Server) Logout(retcode int) error {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.session == nil {
+		return ErrNothingWaits
+	}
+	a.endSession(orDefault(retcode, retLoggedIn))
+	return nil
+}
+
+// Forget makes the phone forget all browsers, so that push login is refused.
+func (s *Server) Forget() {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	clear(s.account.devices)
+}
+
+// Say lets somebody write to the account, or its owner on the phone, and
+// returns the message's id.
+func (s *Server) Say(m Message) (string, error) {
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	msg, err := s.account.say(m)
+	if err != nil {
+		return "", err
+	}
+	return formatID(msg.id), nil
+}
+
+func (a *account) say(m Message) (*chatMessage, error) {
+	if m.Type == "" {
+		m.Type = "text"
+	}
+	if !slices.Contains(MessageTypes, m.Type) {
+		return nil, fmt.Errorf("%w: type %q: want one of %v", ErrInvalid, m.Type, MessageTypes)
+	}
+	if m.Type == "friend" {
+		return a.askFriend(m)
+	}
+	msg := &chatMessage{Message: m, at: time.Now(), author: m.From}
+	if err := a.place(msg); err != nil {
+		return nil, err
+	}
+	if err := a.complete(msg); err != nil {
+		return nil, err
+	}
+	msg.id = a.newMsgID()
+	a.attach(msg)
+	a.deliver(msg)
+	return msg, nil
+}
+
+// place finds the chat of a message and checks that its author is in it.
+func (a *account) place(msg *chatMessage) error {
+	m := msg.Message
+	if m.Room == "" && m.From == selfID {
+		m.Room, msg.chat = m.To, m.To
+		if a.rooms[m.To] == nil {
+			m.Room = ""
+		}
+	}
+	if m.Room != "" {
+		r := a.rooms[m.Room]
+		if r == nil || r.left {
+			return fmt.Errorf("%w: room %q", ErrUnknown, m.Room)
+		}
+		msg.chat, msg.inRoom = m.Room, true
+		if m.Type == "notice" && m.From == "" {
+			msg.author = msg.chat
+		} else if !slices.Contains(r.Members, m.From) {
+			return fmt.Errorf("%w: %q is no member of %q", ErrUnknown, m.From, m.Room)
+		}
+		return nil
+	}
+	if m.From != selfID {
+		msg.chat = m.From
+	}
+	if a.people[msg.chat] == nil && fixedNames[msg.chat] == "" {
+		return fmt.Errorf("%w: %q", ErrUnknown, msg.chat)
+	}
+	return nil
+}
+
+// complete finds what a message is about, and checks its parts.
+func (a *account) complete(msg *chatMessage) error {
+	switch msg.Type {
+	case "recall", "quote":
+		msg.ref = a.log.message(func(m *chatMessage) bool {
+			if msg.MsgID != "" {
+				return formatID(m.id) == msg.MsgID
+			}
+			return !m.status && m.chat == msg.chat && m.Type != "recall" && (msg.Type == "quote" || m.author == msg.author)
+		})
+		if msg.ref == nil {
+			return fmt.Errorf("%w: no message that %s could be about", ErrUnknown, msg.Type)
+		}
+	case "card":
+		if msg.Card == "" {
+			msg.Card = a.order[0]
+		}
+		if a.people[msg.Card] == nil {
+			return fmt.Errorf("%w: card of %q", ErrUnknown, msg.Card)
+		}
+	}
+	for _, id := range msg.Mention {
+		if id != "all" && id != selfID && a.people[id] == nil {
+			return fmt.Errorf("%w: mention of %q", ErrUnknown, id)
+		}
+	}
+	return nil
+}
+
+// attach stores the media of a message, made up if it has none.
+func (a *account) attach(msg *chatMessage) {
+	if !oneOf(msg.Type, "image", "voice", "video", "file", "emoticon") {
+		return
+	}
+	data := msg.Data
+	if len(data) == 0 {
+		data = sample(msg.Type, msg.id)
+	}
+	msg.media = describe(data)
+	if msg.Type == "file" {
+		msg.media.mediaID = "@crypt_" + hex.EncodeToString(a.secret(4)) + "_" + hex.EncodeToString(a.secret(64))
+		if msg.Name == "" {
+			msg.Name = "file.txt"
+		}
+	}
+	msg.Data = nil // the store has it, and forgets it in time
+	a.media.put(formatID(msg.id), msg.media.mediaID, data)
+}
+
+// deliver logs a message; a room that was invisible becomes visible with it.
+func (a *account) deliver(msg *chatMessage) {
+	if r := a.rooms[msg.chat]; r != nil && !r.Active {
+		r.Active = true
+		a.happened(event{kind: evRoom, id: r.ID})
+	}
+	a.log.add(event{kind: evMessage, msg: msg})
+	a.changed()
+}
+
+// notice adds a system message to a chat.
+func (a *account) notice(chat string, inRoom bool, text string) {
+	a.deliver(&chatMessage{Message: Message{Type: "notice", Text: text}, id: a.newMsgID(), at: time.Now(),
+		chat: chat, author: chat, inRoom: inRoom})
+}
+
+// maxAsked bounds the friend requests that can still be accepted.
+const maxAsked = 1000
+
+// askFriend is a friend request by a stranger, who is made up unless known.
+func (a *account) askFriend(m Message) (*chatMessage, error) {
+	if a.people[m.From] == nil {
+		if m.From == "" {
+			a.drafted++
+			m.From = fmt.Sprintf("stranger%d", a.drafted)
+		}
+		if err := a.addPerson(Person{ID: m.From, Name: m.Name, Kind: "stranger"}); err != nil {
+			return nil, err
+		}
+	}
+	if len(a.asked) >= maxAsked {
+		clear(a.asked)
+	}
+	ticket := "v2_" + hex.EncodeToString(a.secret(32)) + "@stranger"
+	a.asked[ticket] = m.From
+	msg := &chatMessage{Message: m, id: a.newMsgID(), at: time.Now(), chat: "fmessage", author: m.From, client: ticket}
+	a.deliver(msg)
+	return msg, nil
+}
+
+func (a *account) addPerson(p Person) error {
+	ids := make(map[string]bool)
+	if a.people[p.ID] != nil || a.rooms[p.ID] != nil {
+		ids[p.ID] = true
+	}
+	if err := p.fill(ids); err != nil {
+		return err
+	}
+	if p.Name == "" {
+		p.Name = p.ID
+	}
+	a.people[p.ID] = &person{Person: p}
+	a.order = append(a.order, p.ID)
+	return nil
+}
