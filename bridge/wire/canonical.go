@@ -96,14 +96,23 @@ func (c *Command) Digest() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// encode is json.Marshal without escaping of <, > and &. It is used only with
-// values that cannot fail.
+// encode is marshal for values that cannot fail.
 func encode(v any) []byte {
+	b, err := marshal(v)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+// marshal is json.Marshal without escaping of <, > and &, which would make
+// records hard to read in a terminal.
+func marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		return nil
+		return nil, err
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }

@@ -43,7 +43,7 @@ func (e Envelope) Account() string { return strings.TrimPrefix(e.Source, sourceP
 // from users and must not stop a record. Without account, type, id or time, or
 // with data that is no JSON, it is an error.
 func Seal(account, typ, id, subject string, at time.Time, trace string, data any) ([]byte, error) {
-	body, err := json.Marshal(data)
+	body, err := marshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", typ, err)
 	}
@@ -57,10 +57,14 @@ func seal(account, typ, id, subject string, at time.Time, trace string, data jso
 	if !ValidTrace(trace) {
 		trace = ""
 	}
-	return encode(Envelope{
+	body, err := marshal(Envelope{
 		SpecVersion: specVersion, ID: id, Type: typ, Source: sourcePrefix + account,
 		Time: at.UTC(), Subject: subject, DataContentType: dataType, Traceparent: trace, Data: data,
-	}), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("seal %s: %w", typ, err)
+	}
+	return body, nil
 }
 
 var errNoEvent = errors.New("this is no CloudEvent with data")

@@ -36,17 +36,15 @@ func MadeID(seq uint64, at time.Time) string {
 }
 
 // Key turns an id into one subject token: itself if it matches
-// [A-Za-z0-9_-]{1,64}, else ~ and 26 characters of its hash.
+// [A-Za-z0-9_-]{1,64}, else ~ and the first 26 characters
+// of its SHA-256 in base32 (RFC 4648, capitals), 130 bits.
 func Key(id string) string {
 	if plain(id) {
 		return id
 	}
 	sum := sha256.Sum256([]byte(id))
-	return "~" + keyEncoding.EncodeToString(sum[:])[:26]
+	return "~" + base32.StdEncoding.EncodeToString(sum[:])[:26]
 }
-
-// keyEncoding is lower case, as subjects are usually typed.
-var keyEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
 func plain(id string) bool {
 	for i := range len(id) {

@@ -55,7 +55,7 @@ func (c *Command) parse(body []byte, msgID string) *Rejection {
 	for _, step := range []func(*object) *Rejection{
 		func(o *object) *Rejection { return c.readID(o, msgID) },
 		func(o *object) *Rejection { return o.only(commandFields...) },
-		c.readContent, c.readTo, c.readMention, c.readExpiry, c.readRest,
+		later, c.readContent, c.readTo, c.readMention, c.readExpiry, c.readRest,
 	} {
 		if r := step(o); r != nil {
 			return r
@@ -133,6 +133,9 @@ func (c *Command) readMention(o *object) *Rejection {
 	if !ok {
 		return nil
 	}
+	if c.Kind != KindText && c.Kind != KindLink {
+		return reject(CodeBadValue, "mention", "mention goes with text or link, not with %s.", string(c.Kind))
+	}
 	if kindOf(raw) == '"' {
 		s, r := readString(raw, "mention", 0)
 		if r == nil && s != "all" {
@@ -199,7 +202,7 @@ func (c *Command) readExpiresAt(raw json.RawMessage) *Rejection {
 	return nil
 }
 
-// readRest reads on_unknown and refuses what later versions will do.
+// readRest reads on_unknown and priority.
 func (c *Command) readRest(o *object) *Rejection {
 	if raw, ok := o.get("on_unknown"); ok {
 		s, r := readWord(raw, "on_unknown", OnUnknownResend, OnUnknownReport)
@@ -217,6 +220,12 @@ func (c *Command) readRest(o *object) *Rejection {
 			return reject(CodeNotSupportedYet, "priority", "priority high is not supported yet.")
 		}
 	}
+	return nil
+}
+
+// later refuses fields that a later version will read. It goes first, as
+// reply_to will make to unnecessary.
+func later(o *object) *Rejection {
 	for _, name := range []string{"send_at", "reply_to"} {
 		if _, ok := o.get(name); ok {
 			return reject(CodeNotSupportedYet, name, "%s is not supported yet.", name)

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -38,5 +39,11 @@ func nearestField(name string, known []string) string {
 	if s := synonyms[name]; s != "" && contains(known, s) {
 		return s
 	}
-	return Nearest(name, known)
+	if s := Nearest(name, known); s != "" {
+		return s
+	}
+	if s := synonyms[Nearest(name, slices.Sorted(maps.Keys(synonyms)))]; contains(known, s) {
+		return s
+	}
+	return ""
 }

@@ -3,7 +3,6 @@ package wire
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -20,7 +19,7 @@ func SealDelivery(d Delivery, at time.Time, trace string) ([]byte, error) {
 		return nil, errors.New("seal delivery: no id or no state")
 	}
 	d.Final = d.State.Final()
-	body, err := json.Marshal(d)
+	body, err := marshal(d)
 	if err != nil {
 		return nil, fmt.Errorf("seal delivery: %w", err)
 	}
@@ -43,7 +42,7 @@ func SealHeartbeat(h Heartbeat, at time.Time) ([]byte, error) {
 }
 
 func sealState(account, typ, name string, at time.Time, data any) ([]byte, error) {
-	body, err := json.Marshal(data)
+	body, err := marshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", name, err)
 	}
