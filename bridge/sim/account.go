@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -60,11 +59,8 @@ type room struct {
 // pastSessions bounds how many ended sessions are remembered as such.
 const pastSessions = 64
 
-func newAccount(opts Options, rng *rand.Rand, l *ledger) (*account, error) {
-	w := *opts.World
-	if err := w.check(); err != nil {
-		return nil, err
-	}
+func newAccount(opts Options, rng *rand.Rand, l *ledger) *account {
+	w := opts.World
 	a := &account{opts: opts, ledger: l, media: newMediaStore(), ups: newUploadStore(), rng: rng, self: w.Self,
 		people: make(map[string]*person, len(w.People)), rooms: make(map[string]*room, len(w.Rooms)),
 		wake: make(chan struct{}), devices: make(map[string]bool), asked: make(map[string]string),
@@ -80,15 +76,7 @@ func newAccount(opts Options, rng *rand.Rand, l *ledger) (*account, error) {
 		a.rooms[r.ID] = &room{Room: r.clone()}
 		a.roomOrder = append(a.roomOrder, r.ID)
 	}
-	return a, nil
-}
-
-// check is for worlds that did not come through LoadWorld.
-func (w *World) check() error {
-	if w.Self.ID == selfID && w.Host != "" && w.PageSize > 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: world: make it with DefaultWorld or LoadWorld", ErrInvalid)
+	return a
 }
 
 // changed wakes all polls; called with mu held.
@@ -149,8 +137,9 @@ type session struct {
 	host       string
 	start      uint64 // position from which this login is told
 	since      time.Time
-	notified   bool // statusnotify code 3 came
-	ended      int  // return code that all requests get; 0 while it lives
+	acked      uint64 // position of the newest sync key that the client showed
+	notified   bool   // statusnotify code 3 came
+	ended      int    // return code that all requests get; 0 while it lives
 
 	salt  string
 	names map[string]string // id to user name

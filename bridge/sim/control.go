@@ -83,7 +83,7 @@ func (s *Server) MediaBytes(msgID string) ([]byte, bool) {
 // the network:
 //
 //	GET    /sim/v1/state              State
-//	POST   /sim/v1/scan               409 if nothing waits
+//	POST   /sim/v1/scan               {"user":"…"} if another person scans; 409 if nothing waits
 //	POST   /sim/v1/confirm            409 if nothing waits
 //	POST   /sim/v1/logout             {"retcode":1101,"forget":false}; 409 if not logged in
 //	POST   /sim/v1/forget             push login is refused from now on
@@ -150,7 +150,7 @@ func loopbackOnly(next http.Handler) http.Handler {
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /sim/v1/state", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.State()) })
-	mux.HandleFunc("POST /sim/v1/scan", func(w http.ResponseWriter, _ *http.Request) { replyDone(w, s.Scan()) })
+	mux.HandleFunc("POST /sim/v1/scan", s.postScan)
 	mux.HandleFunc("POST /sim/v1/confirm", func(w http.ResponseWriter, _ *http.Request) { replyDone(w, s.Confirm()) })
 	mux.HandleFunc("POST /sim/v1/logout", s.postLogout)
 	mux.HandleFunc("POST /sim/v1/forget", func(w http.ResponseWriter, _ *http.Request) { s.Forget(); replyDone(w, nil) })
@@ -167,6 +167,14 @@ func (s *Server) routes() http.Handler {
 		reply(w, http.StatusNotFound, map[string]string{"error": "no such call"})
 	})
 	return mux
+}
+
+func (s *Server) postScan(w http.ResponseWriter, r *http.Request) {
+	take(w, r, func(req struct {
+		User string `json:"user"`
+	}) error {
+		return s.ScanAs(req.User)
+	})
 }
 
 func (s *Server) postLogout(w http.ResponseWriter, r *http.Request) {

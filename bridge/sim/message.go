@@ -39,4 +39,9 @@ type Message struct {
 var MessageTypes = []string{"text", "image", "voice", "video", "file", "emoticon", "location", "link", "card",
 	"transfer", "red_packet", "miniprogram", "quote", "call", "notice", "recall", "friend", "unknown"}
 
-const noticeRefused = "消息已发出，但被对方拒收了。"
+// System messages with which WeChat answers in the chat what it took.
+const (
+	noticeRefused  = "消息已发出，但被对方拒收了。"
+	noticeNoFriend = "开启了朋友验证，你还不是他（她）朋友。请先发送朋友验证请求，对方验证通过后，才能聊天。"
+	noticeLeft     = "无法在已退出的群聊中发送消息。"
+)

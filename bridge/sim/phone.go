@@ -4,14 +4,40 @@ import (
 	"encoding/hex"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
 // Scan plays a phone that scans the newest QR code.
-func (s *Server) Scan() error { return s.account.step(qrWaiting, qrScanned) }
+func (s *Server) Scan() error { return s.ScanAs("") }
+
+// ScanAs plays the phone of another person, known by that name from then on:
+// the same world, but another identity (uin and nickname).
+func (s *Server) ScanAs(name string) error {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.newest(qrWaiting)
+	if q == nil {
+		return ErrNothingWaits
+	}
+	q.as = name
+	a.move(q, qrScanned)
+	return nil
+}
 
 // Confirm plays a phone that confirms the newest scanned code or push login.
-func (s *Server) Confirm() error { return s.account.step(qrScanned, qrConfirmed) }
+func (s *Server) Confirm() error {
+	a := s.account
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.newest(qrScanned)
+	if q == nil {
+		return ErrNothingWaits
+	}
+	a.move(q, qrConfirmed)
+	return nil
+}
 
 // Logout ends the login: from now on it gets retcode (0 means 1101, logged out
 // by the phone). The phone still knows the browser, see Forget.
@@ -103,13 +129,7 @@ func (a *account) place(msg *chatMessage) error {
 func (a *account) complete(msg *chatMessage) error {
 	switch msg.Type {
 	case "recall", "quote":
-		msg.ref = a.log.message(func(m *chatMessage) bool {
-			if msg.MsgID != "" {
-				return formatID(m.id) == msg.MsgID
-			}
-			return !m.status && m.chat == msg.chat && m.Type != "recall" && (msg.Type == "quote" || m.author == msg.author)
-		})
-		if msg.ref == nil {
+		if msg.ref = a.referred(msg); msg.ref == nil {
 			return fmt.Errorf("%w: no message that %s could be about", ErrUnknown, msg.Type)
 		}
 	case "card":
@@ -126,6 +146,31 @@ func (a *account) complete(msg *chatMessage) error {
 		}
 	}
 	return nil
+}
+
+// referred finds the message that a quote or recall is about: the one that it
+// names, received or sent, else the newest of the chat, for a recall by the
+// same person.
+func (a *account) referred(msg *chatMessage) *chatMessage {
+	ref := a.log.message(func(m *chatMessage) bool {
+		if msg.MsgID != "" {
+			return formatID(m.id) == msg.MsgID
+		}
+		return !m.status && m.chat == msg.chat && m.Type != "recall" && (msg.Type == "quote" || m.author == msg.author)
+	})
+	if ref != nil || msg.MsgID == "" {
+		return ref
+	}
+	e, ok := a.ledger.find(msg.MsgID)
+	if !ok {
+		return nil
+	}
+	id, err := strconv.ParseUint(e.MsgID, 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &chatMessage{Message: Message{Type: e.Type, Text: e.Content}, id: id, at: e.At, chat: e.ToID,
+		author: selfID, inRoom: a.rooms[e.ToID] != nil}
 }
 
 // attach stores the media of a message, made up if it has none.
@@ -169,6 +214,9 @@ const maxAsked = 1000
 
 // askFriend is a friend request by a stranger, who is made up unless known.
 func (a *account) askFriend(m Message) (*chatMessage, error) {
+	if p := a.people[m.From]; p != nil && p.Kind != "stranger" {
+		return nil, fmt.Errorf("%w: %q is a contact already", ErrInvalid, m.From)
+	}
 	if a.people[m.From] == nil {
 		if m.From == "" {
 			a.drafted++

@@ -87,9 +87,7 @@ func Start(opts Options) (*Server, error) {
 	s := &Server{opts: opts, seed: opts.Seed, ledger: newLedger(), counts: newCounters()}
 	s.faults = newFaultTable(rand.New(rand.NewPCG(opts.Seed, 7)))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	if s.account, err = newAccount(opts, rng, s.ledger); err != nil {
-		return nil, err
-	}
+	s.account = newAccount(opts, rng, s.ledger)
 	s.proto = newWeb(s.account)
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -113,6 +111,10 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.World == nil {
 		o.World = DefaultWorld()
+	}
+	o.World = o.World.clone()
+	if err := o.World.fill(); err != nil {
+		return o, err
 	}
 	if o.Retell == "" {
 		o.Retell = "missed"

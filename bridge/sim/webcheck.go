@@ -64,6 +64,9 @@ func (a *account) authorize(c call, cr credentials) (*session, int) {
 	if _, base := hostKind(c.Host); base != s.host || cr.uin != s.uin || cr.skey != s.skey {
 		return nil, retCookie
 	}
+	if !sameQuery(c.URL.Query(), s) {
+		return nil, retCookie
+	}
 	if cr.passTicket != "" && !sameTicket(cr.passTicket, s.passTicket) {
 		return nil, retTicket
 	}
@@ -71,6 +74,16 @@ func (a *account) authorize(c call, cr credentials) (*session, int) {
 		return nil, retTicket
 	}
 	return s, a.checkCookies(c, s)
+}
+
+// sameQuery wants skey, sid and uin right where the query has them, too.
+func sameQuery(q url.Values, s *session) bool {
+	for name, want := range map[string]string{"skey": s.skey, "sid": s.sid, "uin": s.uin} {
+		if got := q.Get(name); got != "" && got != want {
+			return false
+		}
+	}
+	return true
 }
 
 // checkCookies wants wxsid and wxuin, on file.H the data ticket instead.

@@ -25,11 +25,12 @@ type initAnswer struct {
 
 type initRequest struct{ based }
 
-// init gives the account itself, the recent chats and the first sync key.
+// init gives the account itself, the recent chats and a sync key: the first
+// one, or in a session that is resumed the newest one that the client showed.
 func (w *web) init(rw http.ResponseWriter, c call) {
 	w.answer(rw, c, &initRequest{}, func(s *session) (any, int) {
 		ids := w.recentChats()
-		ans := initAnswer{Count: len(ids), SyncKey: w.key(s.start, 4), User: w.contact(s, selfID, false),
+		ans := initAnswer{Count: len(ids), SyncKey: w.key(max(s.start, s.acked), 4), User: w.contact(s, selfID, false),
 			SKey: s.skey, ClientVersion: 369302288, SystemTime: time.Now().Unix(), GrayScale: 1,
 			InviteStartCount: 40, MPSubscribeMsgList: []struct{}{}, ClickReportInterval: 600000}
 		names := make([]string, 0, len(ids))

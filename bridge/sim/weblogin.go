@@ -29,7 +29,8 @@ type qrLogin struct {
 	uuid    string
 	push    bool
 	state   qrState
-	told    bool // a poll was answered 201
+	told    bool   // a poll was answered 201
+	as      string // another person scanned
 	ticket  string
 	created time.Time
 }
@@ -71,18 +72,7 @@ func (a *account) newest(state qrState) *qrLogin {
 	return nil
 }
 
-// step moves the newest login that waits in one state to the next one.
-func (a *account) step(from, to qrState) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	q := a.newest(from)
-	if q == nil {
-		return ErrNothingWaits
-	}
-	a.move(q, to)
-	return nil
-}
-
+// move is what the phone does; called with mu held.
 func (a *account) move(q *qrLogin, to qrState) {
 	q.state = to
 	if to == qrConfirmed {
@@ -221,6 +211,9 @@ func (w *web) redeem(c call) (*session, int) {
 		return nil, retBlocked
 	}
 	w.endSession(retLoggedIn)
+	if q.as != "" {
+		w.self.Name, w.uin = q.as, 3_000_000_000+int64(stableNumber(q.as)%1_000_000_000)
+	}
 	w.session = w.newSession(c.cookie("webwxuvid"))
 	w.remember(w.session.device)
 	w.changed()

@@ -100,6 +100,7 @@ var renderers = map[string]func(*account, *session, *chatMessage, *addMsg){
 	"emoticon": renderEmoticon, "location": renderLocation, "link": renderLink, "card": renderCard,
 	"transfer": renderTransfer, "red_packet": renderRedPacket, "miniprogram": renderMini, "quote": renderQuote,
 	"call": renderCall, "notice": renderNotice, "recall": renderRecall, "friend": renderFriend,
+	"app": renderLink, // an own app message that comes back
 }
 
 func renderText(a *account, _ *session, m *chatMessage, out *addMsg) {

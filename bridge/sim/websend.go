@@ -4,18 +4,16 @@ import (
 	"encoding/xml"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 )
 
 // Limits as clients name them.
 const (
-	maxText       = 4000     // characters
-	maxImage      = 20 << 20 // bytes, videos too
-	maxFile       = 50 << 20
-	revokeTime    = 2 * time.Minute
-	noticeNoFrend = "%s开启了朋友验证，你还不是他（她）朋友。请先发送朋友验证请求，对方验证通过后，才能聊天。"
+	maxText    = 4000     // characters
+	maxImage   = 20 << 20 // bytes, videos too
+	maxFile    = 50 << 20
+	revokeTime = 2 * time.Minute
 )
 
 type sendRequest struct {
@@ -46,6 +44,7 @@ func formatID(id uint64) string { return strconv.FormatUint(id, 10) }
 type draft struct {
 	kind    string
 	content string
+	url     string // of a link
 	upload  *upload
 }
 
@@ -72,14 +71,14 @@ func (w *web) accept(s *session, c call, req *sendRequest, to string, d draft) s
 	if old := w.deduped[key]; old != "" {
 		return sendAnswer{MsgID: old, LocalID: string(req.Msg.LocalID)}
 	}
-	m := &chatMessage{Message: Message{From: selfID, Type: d.kind, Text: d.content}, id: w.newMsgID(), at: time.Now(),
+	m := &chatMessage{Message: Message{From: selfID, Type: d.kind, Text: d.content, URL: d.url}, id: w.newMsgID(), at: time.Now(),
 		chat: to, author: selfID, inRoom: w.rooms[to] != nil, client: client}
 	e := Entry{To: req.Msg.ToUserName, ToID: to, ToName: w.title(to), Type: d.kind, Content: d.content,
 		ClientMsgID: client, MsgID: formatID(m.id), At: m.at, Notice: w.noticeFor(to, c.notice), Login: s.number}
 	if d.upload != nil {
 		e.Media = &Media{Name: d.upload.name, Size: d.upload.size, MD5: d.upload.md5}
-		m.Name, m.media = d.upload.name, mediaInfo{size: d.upload.size, md5: d.upload.md5}
-		w.media.put(e.MsgID, "", d.upload.bytes())
+		m.Name, m.media = d.upload.name, mediaInfo{size: d.upload.size, md5: d.upload.md5, mediaID: d.upload.mediaID}
+		w.media.put(e.MsgID, "", d.upload.data)
 	}
 	if w.opts.DedupeClientMsgID && client != "" {
 		w.deduped[key] = e.MsgID
@@ -98,10 +97,13 @@ func (w *web) accept(s *session, c call, req *sendRequest, to string, d draft) s
 
 // noticeFor is the in-band answer to a message, if there is one.
 func (w *web) noticeFor(to, fault string) string {
-	if fault == "" && !w.isFriend(to) {
-		return strings.ReplaceAll(noticeNoFrend, "%s", w.title(to))
+	switch {
+	case fault != "" || w.isFriend(to):
+		return fault
+	case w.rooms[to] != nil:
+		return noticeLeft
 	}
-	return fault
+	return w.title(to) + noticeNoFriend
 }
 
 func (w *web) sendMsg(rw http.ResponseWriter, c call) {
@@ -173,7 +175,7 @@ func (w *web) sendApp(rw http.ResponseWriter, c call) {
 			}
 			return draft{kind: "file", content: app.Title, upload: up}, retOK
 		case 5:
-			return draft{kind: "link", content: app.URL}, retOK
+			return draft{kind: "link", content: app.URL, url: app.URL}, retOK
 		}
 		return draft{kind: "app", content: app.Title}, retOK
 	})

@@ -156,6 +156,7 @@ func (w *web) sync(rw http.ResponseWriter, c call) {
 		if !ok {
 			return nil, retParam
 		}
+		s.acked = max(s.acked, pos)
 		return w.tell(s, pos), retOK
 	})
 }
@@ -186,6 +187,8 @@ func (a *account) tell(s *session, pos uint64) syncAnswer {
 	ans.DelContactCount, ans.ModChatRoomMemberCount = len(ans.DelContactList), len(ans.ModChatRoomMemberList)
 	a.told = max(a.told, pos)
 	ans.SyncKey, ans.SyncCheckKey = a.key(pos, 10), a.key(pos, 10)
+	// The two differ in what is no position, so that a mix-up can be seen.
+	ans.SyncCheckKey.List[4].Val++
 	return ans
 }
 

@@ -18,10 +18,10 @@ import (
 
 const (
 	chunkSize   = 512 << 10
-	needCheck   = 25 << 20  // above, webwxcheckupload comes first
-	keptUploads = 128       // finished uploads that can be sent
-	openUploads = 32        // unfinished ones
-	keptBytes   = 128 << 20 // of finished uploads; older ones keep size and MD5 only
+	needCheck   = 25 << 20 // above, webwxcheckupload comes first
+	keptUploads = 128      // finished uploads that can be sent
+	openUploads = 32       // unfinished ones
+	keptBytes   = 64 << 20 // of finished uploads; older ones keep size and MD5 only
 )
 
 // upload is a file that a client sends in chunks.
@@ -35,8 +35,6 @@ type upload struct {
 	missing int
 	data    []byte // nil when it was dropped to save memory
 }
-
-func (u *upload) bytes() []byte { return u.data }
 
 // uploadStore keeps the newest uploads; used with the account's mu held.
 type uploadStore struct {

@@ -60,6 +60,17 @@ func DefaultWorld() *World {
 	return w
 }
 
+// clone copies a world, so that filling it in leaves the caller's as it is.
+func (w *World) clone() *World {
+	c := *w
+	c.People = slices.Clone(w.People)
+	c.Rooms = make([]Room, len(w.Rooms))
+	for i, r := range w.Rooms {
+		c.Rooms[i] = r.clone()
+	}
+	return &c
+}
+
 // clone copies what the simulator changes while it runs.
 func (r Room) clone() Room {
 	r.Members = slices.Clone(r.Members)
