@@ -8,6 +8,10 @@ package link
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
@@ -43,10 +47,231 @@ type Config struct {
 	Sink   Sink
 	// Observe is called on every change that a person would call one (not for
 	// counters and times), in order, by one goroutine; it must not block.
+	// May be nil.
 	Observe func(Status)
 	Log     zerolog.Logger
 	Rand    func() float64 // jitter in [0,1); called by one goroutine
 	Limits  Limits         // zero fields take their defaults
 }
 
-var _ = classifier.Verdict{}
+func (c Config) check() error {
+	switch {
+	case c.Account == "":
+		return errors.New("link: no account")
+	case c.Transport == nil:
+		return errors.New("link: no transport")
+	case c.Memory == nil:
+		return errors.New("link: no memory")
+	case c.Sink == nil:
+		return errors.New("link: no sink")
+	case c.Rand == nil:
+		return errors.New("link: no source of jitter")
+	}
+	return nil
+}
+
+// Link is one account's connection. All methods but Run may be called by any
+// goroutine, also before Run.
+type Link struct {
+	cfg     Config
+	breaker *breaker
+	saver   *saver
+	mail    *mailbox[event]
+	changes *mailbox[Status]
+	codes   chan string
+	turns   chan struct{} // one login at a time, also where one ignores its context
+	silence time.Duration
+	ran     atomic.Bool
+	done    chan struct{} // closed when Run has ended
+	gate    atomic.Pointer[gate]
+	closing atomic.Pointer[chan struct{}] // closed when the last session is closed; nil: none was
+	loop    loop
+
+	mu    sync.Mutex
+	snap  Status
+	sends sendFacts
+	news  chan struct{} // closed on each change of snap
+}
+
+// gate is what Admit looks at.
+type gate struct {
+	session *session
+	paused  bool
+}
+
+// sendFacts are the newest outcomes of sends.
+type sendFacts struct {
+	sent    time.Time
+	fault   classifier.Verdict
+	faultAt time.Time
+}
+
+// New makes a link that is held: nothing goes out before Run has logged in.
+func New(cfg Config) (*Link, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	cfg.Limits = cfg.Limits.withDefaults()
+	if cfg.Observe == nil {
+		cfg.Observe = func(Status) {}
+	}
+	l := &Link{
+		cfg: cfg, saver: newSaver(cfg.Memory), mail: newMailbox[event](), changes: newMailbox[Status](),
+		codes: make(chan string, 1), turns: make(chan struct{}, 1), done: make(chan struct{}), news: make(chan struct{}),
+	}
+	l.breaker = newBreaker(cfg.Account, func(v classifier.Verdict) {
+		l.mail.put(event{kind: evOpened, verdict: v})
+	})
+	v, _ := classifier.Known("not_logged_in")
+	l.breaker.trip(v) // gobreaker starts closed
+	hold := cfg.Transport.Abilities().HoldTime
+	if hold <= 0 {
+		hold = defaultHold
+	}
+	l.silence = hold + cfg.Limits.Slack
+	l.loop.m = machine{limits: cfg.Limits, silence: l.silence, state: Starting, since: time.Now()}
+	l.snap = l.snapshot()
+	return l, nil
+}
+
+// Status is the connection now. It moves nothing.
+func (l *Link) Status() Status {
+	l.mu.Lock()
+	s, f := l.snap, l.sends
+	l.mu.Unlock()
+	s.LastSent, s.LastSendFault, s.LastSendFaultAt = f.sent, f.fault, f.faultAt
+	s.Breaker = l.breaker.status()
+	s.Sending = sending(s, time.Now())
+	return s
+}
+
+// sending derives what is shown from the breaker first: held if and only if it
+// is not closed.
+func sending(s Status, now time.Time) Sending {
+	switch {
+	case s.Breaker.State != "closed":
+		return Held
+	case s.PausedByUser || s.IdentityChanged:
+		return Paused
+	case now.Before(s.SlowedUntil):
+		return Slowed
+	}
+	return Flowing
+}
+
+// Wait returns when a send could be admitted: connected, not held, not paused.
+// Its error is the context's cause, or ErrStopped.
+func (l *Link) Wait(ctx context.Context) error {
+	for {
+		l.mu.Lock()
+		news := l.news
+		l.mu.Unlock()
+		if g := l.gate.Load(); g != nil && !g.paused && l.breaker.closed() {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-l.done:
+			return ErrStopped
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Admit lets one send through. The report function must be called exactly
+// once with what the outcome means; the zero verdict says that WeChat took it.
+// Without admission the error is ErrHeld or ErrPaused.
+func (l *Link) Admit() (wechat.Sender, func(classifier.Verdict), error) {
+	g := l.gate.Load()
+	if g == nil || !l.breaker.closed() {
+		return nil, nil, ErrHeld
+	}
+	if g.paused {
+		return nil, nil, ErrPaused
+	}
+	if !g.session.enter() {
+		return nil, nil, ErrHeld
+	}
+	done, err := l.breaker.admit()
+	if err != nil {
+		g.session.leave()
+		return nil, nil, err
+	}
+	var once sync.Once
+	return g.session.Session, func(v classifier.Verdict) {
+		once.Do(func() { l.sendEnded(g.session, done, v) })
+	}, nil
+}
+
+func (l *Link) sendEnded(s *session, done func(error), v classifier.Verdict) {
+	now := time.Now()
+	l.mu.Lock()
+	if v.OK() {
+		l.sends.sent = now
+	} else {
+		l.sends.fault, l.sends.faultAt = v, now
+	}
+	l.mu.Unlock()
+	done(report(v))
+	s.leave()
+	if !v.OK() {
+		l.mail.put(event{kind: evSend, gen: s.gen, verdict: v})
+	}
+}
+
+// Login asks for a new QR code now; force also leaves Blocked or replaces a
+// connection that works. With a code it hands the digits that the phone shows
+// to the login that waits for them. Errors: ErrBlocked, ErrLoggedIn,
+// ErrBudget, ErrBusy, ErrNoCode, ErrStopped.
+func (l *Link) Login(ctx context.Context, force bool, code string) error {
+	if code != "" {
+		return l.giveCode(code)
+	}
+	return l.command(ctx, event{kind: evLoginCommand, force: force})
+}
+
+func (l *Link) giveCode(code string) error {
+	if l.Status().State != AwaitingCode {
+		return ErrNoCode
+	}
+	select {
+	case l.codes <- code:
+		return nil
+	default:
+		return ErrNoCode
+	}
+}
+
+// Logout ends the session at WeChat, forgets it and stays logged out until
+// Login. An error of WeChat's logout is returned; the session is forgotten all
+// the same.
+func (l *Link) Logout(ctx context.Context) error {
+	return l.command(ctx, event{kind: evLogoutCommand})
+}
+
+// Pause holds sends until Resume; it outlives the process.
+func (l *Link) Pause() { l.mail.put(event{kind: evPauseCommand}) }
+
+// Resume lets sends go on. It also agrees to a changed identity.
+func (l *Link) Resume() { l.mail.put(event{kind: evResumeCommand}) }
+
+// command gives an event to the loop and waits for its answer.
+func (l *Link) command(ctx context.Context, e event) error {
+	answer := make(chan error, 1)
+	e.answer = answer
+	l.mail.put(e)
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("the connection did not answer: %w", context.Cause(ctx))
+	case <-l.done:
+	}
+	select {
+	case err := <-answer:
+		return err
+	default:
+		return ErrStopped
+	}
+}

@@ -63,13 +63,13 @@ type BreakerStatus struct {
 
 // Status is one account's connection at a moment.
 type Status struct {
-	Account   string
-	Transport string
-	State     State
-	Sending   Sending
-	Since     time.Time          // of State
-	Reason    classifier.Verdict // why it is not good; zero when it is
-	UserAction
+	Account    string
+	Transport  string
+	State      State
+	Sending    Sending
+	Since      time.Time          // of State
+	Reason     classifier.Verdict // why it is not good; zero when it is
+	UserAction UserAction
 	// Step is what the login under way asks a person for; nil when nothing.
 	Step *wechat.LoginStep
 	// QRNumber counts the codes of this login, from 1; 0 without one.

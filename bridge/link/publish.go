@@ -1,0 +1,177 @@
+package link
+
+import (
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"wechat-bridge/bridge/wechat"
+	"wechat-bridge/classifier"
+)
+
+// The log events of this package.
+const (
+	logChange = "connection"
+	logFault  = "fault"
+	logSave   = "memory not stored"
+	logMemory = "memory unreadable, starting without it"
+	logClose  = "session closed with an error"
+	logStuck  = "a call to WeChat did not end"
+
+	fieldAccount = "account"
+)
+
+// snapshot shows the machine.
+func (l *Link) snapshot() Status {
+	m := &l.loop.m
+	left, _ := loginsLeft(m.mem.Logins, time.Now(), m.limits)
+	s := Status{
+		Account: l.cfg.Account, Transport: l.cfg.Transport.Name(),
+		State: m.state, Since: m.since, Reason: m.reason, UserAction: action(m),
+		Step: m.step, Attempt: m.mem.Attempt, Identity: m.current,
+		PausedByUser: m.mem.Paused, IdentityChanged: m.changed, SlowedUntil: m.slowedUntil,
+		LastPulse: m.lastPulse, Silence: m.silence, LoginsLeft: max(left, 0),
+		Breaker: l.breaker.status(),
+	}
+	if m.plan == planAttempt || m.plan == planPoll && m.pollFails > 0 {
+		s.RetryAt = m.retryAt
+	}
+	if m.rung == wechat.QR && m.state != Connected {
+		s.QRNumber = m.mem.QRNumber
+	}
+	s.Sending = sending(s, time.Now())
+	return s
+}
+
+// action is what a person has to do.
+func action(m *machine) UserAction {
+	switch m.state {
+	case AwaitingScan:
+		if m.step == nil {
+			return JustWait
+		}
+		return ScanQR
+	case AwaitingConfirm:
+		return ConfirmOnPhone
+	case AwaitingCode:
+		return EnterCode
+	case Blocked:
+		return OpenPhone
+	case LoggedOut:
+		if m.reason.Code == "qr_unattended" {
+			return ScanQR
+		}
+		return DoNothing
+	case Connected, Stopped:
+		return DoNothing
+	}
+	if m.reason.NeedsHuman && m.reason.Class == classifier.Network {
+		return FixConfig
+	}
+	if m.plan == planAttempt {
+		return JustWait
+	}
+	return DoNothing
+}
+
+// publish shows the machine to all who look, and tells the observer what a
+// person would call a change.
+func (l *Link) publish() {
+	s := l.snapshot()
+	if s.State == Connected {
+		l.gate.Store(&gate{session: l.loop.session, paused: s.PausedByUser || s.IdentityChanged})
+	} else {
+		l.gate.Store(nil)
+	}
+	l.mu.Lock()
+	l.snap = s
+	close(l.news)
+	l.news = make(chan struct{})
+	f := l.sends
+	l.mu.Unlock()
+	if !alike(s, l.loop.shown) {
+		s.LastSent, s.LastSendFault, s.LastSendFaultAt = f.sent, f.fault, f.faultAt
+		l.changes.put(s)
+		l.loop.shown = s
+	}
+}
+
+// alike leaves out counters and times: n equal faults are one change.
+func alike(a, b Status) bool {
+	return a.State == b.State && a.Sending == b.Sending && a.UserAction == b.UserAction &&
+		a.Reason.Class == b.Reason.Class && a.Reason.Code == b.Reason.Code &&
+		a.QRNumber == b.QRNumber && sameStep(a.Step, b.Step) && a.Identity == b.Identity &&
+		a.PausedByUser == b.PausedByUser && a.IdentityChanged == b.IdentityChanged
+}
+
+func sameStep(a, b *wechat.LoginStep) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}
+
+// logChange writes one line per change of state.
+func (l *Link) logChange(before machine) {
+	m := &l.loop.m
+	if m.state == before.state {
+		return
+	}
+	e := l.cfg.Log.Info()
+	if m.state == Blocked || m.state == Reconnecting {
+		e = l.cfg.Log.Warn()
+	}
+	e = e.Str(fieldAccount, l.cfg.Account).Str("transport", l.cfg.Transport.Name()).
+		Str("state", string(m.state)).Str("was", string(before.state)).Int("attempt", m.mem.Attempt)
+	if m.plan == planAttempt {
+		e = e.Dur("retry_in", time.Until(m.retryAt))
+	}
+	withVerdict(e, m.reason).Msg(logChange)
+}
+
+func withVerdict(e *zerolog.Event, v classifier.Verdict) *zerolog.Event {
+	if v.OK() {
+		return e
+	}
+	return e.Str("class", string(v.Class)).Str("code", v.Code).Str("rule", v.Rule)
+}
+
+// faultKey is what makes two faults equal for the log. Both parts come from
+// closed sets, so the map is small.
+type faultKey struct {
+	kind kind
+	rule string
+}
+
+var faultNames = map[kind]string{
+	evLoginFault: "login", evPollFault: "poll", evProbeFault: "probe", evTakeFault: "store", evSend: "send",
+}
+
+// logFault writes equal faults the 1st, 2nd, 4th, 8th … time. A stable
+// connection begins the count anew.
+func (l *Link) logFault(e event) {
+	m := &l.loop.m
+	if m.mem.Attempt == 0 && m.pollFails == 0 && e.kind == evPoll && len(l.loop.faults) > 0 {
+		clear(l.loop.faults)
+	}
+	where, ok := faultNames[e.kind]
+	if !ok || e.verdict.OK() || e.noRung {
+		return
+	}
+	k := faultKey{e.kind, e.verdict.Rule}
+	l.loop.faults[k]++
+	n := l.loop.faults[k]
+	if n&(n-1) != 0 {
+		return
+	}
+	withVerdict(l.cfg.Log.Warn(), e.verdict).Str(fieldAccount, l.cfg.Account).
+		Str("transport", l.cfg.Transport.Name()).Str("at", where).Int("count", n).
+		Int("attempt", m.mem.Attempt).Msg(logFault)
+}
+
+// saveFailed is told by the saver about the n-th failure in a row.
+func (l *Link) saveFailed(err error, n int) {
+	if n&(n-1) == 0 {
+		l.cfg.Log.Warn().Str(fieldAccount, l.cfg.Account).Int("count", n).Err(err).Msg(logSave)
+	}
+}
