@@ -111,7 +111,7 @@ func (l *line) complete() bool {
 		cookieValue(l.jar, "webpush."+h, "wxuin") != "" && cookieValue(l.jar, "file."+h, "webwx_data_ticket") != ""
 }
 
-func (l *line) close() { l.wire.base.CloseIdleConnections() }
+func (l *line) close() { l.wire.idle() }
 
 // request is one call of the library.
 type request func(ctx context.Context) (*http.Response, error)

@@ -17,10 +17,16 @@ import (
 
 // errSlow is the cause of an operation's own time-out. It is not a context
 // error, so that nobody takes it for a cancellation.
-var errSlow = errors.New("no answer in time")
+var errSlow error = slow{}
+
+type slow struct{}
+
+func (slow) Error() string   { return "no answer in time" }
+func (slow) Timeout() bool   { return true }
+func (slow) Temporary() bool { return true }
 
 // ErrClosed is what a closed session answers.
-var ErrClosed = errors.New("the session is closed")
+var ErrClosed = fmt.Errorf("the session is closed: %w", net.ErrClosed)
 
 const maxFaultText = 200 // characters of the server's words in a fault
 

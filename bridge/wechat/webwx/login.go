@@ -40,7 +40,7 @@ var (
 
 // scan shows one QR code and waits until it is confirmed or expires.
 func (t *Transport) scan(ctx context.Context, step func(wechat.LoginStep)) (*Session, error) {
-	l := newLine(t.dial, t.cfg.times(), t.acct.device(), nil)
+	l := t.line(nil)
 	uuid, err := l.askUUID(ctx)
 	if err != nil {
 		return nil, t.dropped(l, err)
@@ -57,7 +57,7 @@ func (t *Transport) push(ctx context.Context, step func(wechat.LoginStep)) (*Ses
 	if s == nil {
 		return nil, fmt.Errorf("push login without a former session: %w", wechat.ErrNoRung)
 	}
-	l := newLine(t.dial, t.cfg.times(), t.acct.device(), s.Cookies)
+	l := t.line(s.Cookies)
 	l.restore(s)
 	l.loginAt = time.Time{} // a new login begins
 	uuid, err := l.askPush(ctx, s.Uin)

@@ -41,7 +41,7 @@ func (t *Transport) reopen(ctx context.Context) (*Session, error) {
 }
 
 func (t *Transport) again(ctx context.Context, s *stored, how origin) (*Session, error) {
-	l := newLine(t.dial, t.cfg.times(), t.acct.device(), s.Cookies)
+	l := t.line(s.Cookies)
 	l.restore(s)
 	sess, err := t.open(ctx, l, how)
 	if err != nil {

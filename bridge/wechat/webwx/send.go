@@ -161,7 +161,7 @@ func (s *Session) submit(ctx context.Context, do request) (string, error) {
 		return "", err
 	}
 	if a.MsgID == "" || a.MsgID == "0" {
-		return "", s.line.enrich(ex.coded(0, "accepted without a message id"))
+		return "", s.line.enrich(ex.unreadable("accepted without a message id", nil))
 	}
 	return string(a.MsgID), nil
 }

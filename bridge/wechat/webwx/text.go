@@ -18,14 +18,17 @@ var (
 
 // decodeText turns a content or a name as WeChat sends it into what the person
 // wrote: line ends and emoji first, then the entities, each exactly once.
-func decodeText(s string) string {
-	if strings.ContainsRune(s, '<') {
-		s = lineBreak.ReplaceAllString(s, "\n")
-		s = emojiSpan.ReplaceAllStringFunc(s, func(span string) string {
-			return emoji(emojiSpan.FindStringSubmatch(span)[1])
-		})
+func decodeText(s string) string { return unescape(plain(s)) }
+
+// plain replaces WeChat's own markup.
+func plain(s string) string {
+	if !strings.ContainsRune(s, '<') {
+		return s
 	}
-	return unescape(s)
+	s = lineBreak.ReplaceAllString(s, "\n")
+	return emojiSpan.ReplaceAllStringFunc(s, func(span string) string {
+		return emoji(emojiSpan.FindStringSubmatch(span)[1])
+	})
 }
 
 // unescape undoes entities once. Unlike html.UnescapeString it wants the

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"slices"
 	"sync"
@@ -75,6 +76,7 @@ func (c *Config) times() times {
 type Transport struct {
 	cfg  Config
 	dial *dialer
+	wrap func(http.RoundTripper) http.RoundTripper // tests look at the wire with it
 	log  zerolog.Logger
 	acct *account
 
@@ -98,6 +100,15 @@ func New(cfg Config) (*Transport, error) {
 	}
 	log := cfg.Log.With().Str("transport", string(classifier.WebWX)).Str("account", cfg.Account).Logger()
 	return &Transport{cfg: cfg, dial: d, log: log, acct: &account{vault: cfg.Vault, log: log}}, nil
+}
+
+// line makes the client of one login.
+func (t *Transport) line(saved []cookie) *line {
+	l := newLine(t.dial, t.cfg.times(), t.acct.device(), saved)
+	if t.wrap != nil {
+		l.wire.base = t.wrap(l.wire.base)
+	}
+	return l
 }
 
 // Name is "webwx".

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,8 +46,16 @@ func (d *dialer) tls(ctx context.Context, network, addr string) (net.Conn, error
 	if d.endpoint != "" {
 		addr = d.endpoint
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
+	conn, err := d.connect(dctx, network, addr, host)
+	if err != nil && dctx.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("connect: %w", errSlow)
+	}
+	return conn, err
+}
+
+func (d *dialer) connect(ctx context.Context, network, addr, host string) (net.Conn, error) {
 	raw, err := d.raw(ctx, network, addr)
 	if err != nil {
 		return nil, err
@@ -87,6 +96,7 @@ type exchange struct {
 	left   bool // on an earlier connection
 	target string
 	status int
+	wait   time.Duration // told with Retry-After
 	body   []byte
 	kind   classifier.Body
 }
@@ -124,18 +134,21 @@ func (ex *exchange) phase() classifier.Phase {
 // wire is the round tripper under the library. It bounds and classifies every
 // answer before the library or this package parses it, and notes the cookies.
 type wire struct {
-	base    *http.Transport
+	base    http.RoundTripper
+	idle    func() // closes idle connections
 	cookies *cookieBook
 }
 
+// newWire never follows a proxy from the environment and speaks HTTP/1.1 only:
+// HTTP/2 repeats requests by itself.
 func newWire(d *dialer, book *cookieBook) *wire {
-	return &wire{cookies: book, base: &http.Transport{
+	base := &http.Transport{
 		DialContext:         refusePlain,
 		DialTLSContext:      d.tls,
 		MaxIdleConnsPerHost: 4,
 		IdleConnTimeout:     90 * time.Second,
-		DisableCompression:  false,
-	}}
+	}
+	return &wire{cookies: book, base: base, idle: base.CloseIdleConnections}
 }
 
 // RoundTrip implements http.RoundTripper. Its errors are faults.
@@ -150,7 +163,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, ex.broken(req.Context(), err)
 	}
 	w.cookies.note(req.URL, resp.Cookies())
-	ex.status = resp.StatusCode
+	ex.status, ex.wait = resp.StatusCode, retryAfter(resp.Header.Get("Retry-After"))
 	if ex.stream && resp.StatusCode < 300 {
 		return resp, nil
 	}
@@ -189,11 +202,15 @@ func (ex *exchange) read(r io.Reader) error {
 
 // refuse gives a fault for answers that cannot be what the protocol says. They
 // count as "sent, no readable answer": a gateway's error page does not tell
-// whether the message behind it was taken.
+// whether the message behind it was taken. Only a 4xx is a clear no.
 func (ex *exchange) refuse() *classifier.Fault {
 	redirectOK := ex.op == classifier.OpLogin || ex.page
 	switch {
-	case ex.status >= 400, ex.status >= 300 && !redirectOK:
+	case ex.status >= 400 && ex.status < 500:
+		f := ex.fault(classifier.PhaseAnswer, fmt.Sprintf("HTTP %d", ex.status))
+		f.Wait = ex.wait
+		return f
+	case ex.status >= 500, ex.status >= 300 && !redirectOK:
 		return ex.fault(classifier.PhaseSent, fmt.Sprintf("HTTP %d", ex.status))
 	case ex.page:
 		return nil
@@ -230,4 +247,13 @@ func bare(err error) error {
 		err = u.Err
 	}
 	return err
+}
+
+// retryAfter reads the header's seconds; the form with a date is not used here.
+func retryAfter(h string) time.Duration {
+	n, err := strconv.Atoi(h)
+	if err != nil || n < 0 || n > 86400 {
+		return 0
+	}
+	return time.Duration(n) * time.Second
 }

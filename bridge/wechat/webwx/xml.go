@@ -73,8 +73,9 @@ type sysXML struct {
 // parseXML reads a content that is escaped not at all, once or twice, and
 // reports whether it was XML.
 func parseXML(content string, into any) bool {
-	s := lineBreak.ReplaceAllString(content, "\n")
+	s := content
 	for range 3 {
+		s = plain(s)
 		if readXML(s, into) {
 			return true
 		}
