@@ -18,6 +18,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// noDeadline is for downloads inside of checks.
+var noDeadline = context.Background()
+
 const testHold = 150 * time.Millisecond
 
 // memVault is a vault in memory; fail makes the next saves fail.
