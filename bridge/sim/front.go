@@ -23,8 +23,9 @@ type front struct {
 	faults *faultTable
 	done   chan struct{}
 
-	mu    sync.Mutex
-	conns map[*frontConn]struct{}
+	mu      sync.Mutex
+	conns   map[*frontConn]struct{}
+	serving inflight // connections that net/http has a goroutine for
 }
 
 func newFront(opts Options, s *Server) (*front, error) {
@@ -50,6 +51,7 @@ func newFront(opts Options, s *Server) (*front, error) {
 		BaseContext:       func(net.Listener) context.Context { return s.ctx },
 		ReadHeaderTimeout: 30 * time.Second,
 		MaxHeaderBytes:    64 << 10,
+		ConnState:         f.track,
 		ErrorLog:          stdlog.New(debugWriter{opts.Log}, "", 0),
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1 only: faults cut connections
 	}
@@ -61,6 +63,15 @@ func (f *front) serve() {
 	defer close(f.done)
 	conf := &tls.Config{GetCertificate: f.ca.certificate, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	_ = f.srv.Serve(tls.NewListener(f, conf)) // always ends with ErrServerClosed or the listener's end
+}
+
+func (f *front) track(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		f.serving.enter()
+	case http.StateClosed, http.StateHijacked:
+		f.serving.leave()
+	}
 }
 
 // Accept implements net.Listener: connections are refused here, before TLS.
@@ -108,6 +119,7 @@ func (f *front) close() error {
 	}
 	<-f.done
 	f.dropAll()
+	f.serving.wait() // half a second at most, if a body was too large
 	if errors.Is(err, net.ErrClosed) {
 		return nil
 	}
