@@ -1,6 +1,7 @@
 package wechat
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -93,6 +94,9 @@ func (d *Directory) PutMembers(room string, members []Peer) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if old, ok := d.rooms[room]; ok && maps.Equal(old, set) {
+		return
+	}
 	d.rooms[room] = set
 	d.signal()
 }

@@ -93,7 +93,7 @@ func (d *Directory) resolveName(name string, seen []string) (Peer, error) {
 	}
 	for _, exact := range []bool{true, false} {
 		for l := level(0); l < levels; l++ {
-			if ids := d.find(l, name, exact); len(ids) > 0 {
+			if ids := d.find(l, name, exact, ""); len(ids) > 0 {
 				return d.one(l, ids)
 			}
 		}
@@ -128,7 +128,7 @@ func (d *Directory) resolveField(l level, value string) (Peer, error) {
 		return Peer{}, &NotFoundError{Loading: true}
 	}
 	for _, exact := range []bool{true, false} {
-		if ids := d.find(l, value, exact); len(ids) > 0 {
+		if ids := d.find(l, value, exact, ""); len(ids) > 0 {
 			return d.one(l, ids)
 		}
 	}
@@ -154,10 +154,7 @@ func (d *Directory) resolveEvent(q Query) (Peer, error) {
 		level level
 		value string
 	}{{byRemark, q.Remark}, {names, q.Name}} {
-		ids := slices.DeleteFunc(d.find(try.level, try.value, true), func(id string) bool {
-			return !sameType(d.peers[id].Type, q.Type)
-		})
-		if len(ids) > 0 {
+		if ids := d.find(try.level, try.value, true, q.Type); len(ids) > 0 {
 			return d.one(try.level, ids)
 		}
 	}
@@ -176,10 +173,10 @@ func sameType(a, b PeerType) bool {
 	return a == b
 }
 
-// find gives a fresh list of the ids whose value on a level is this one. The
-// account itself is found only if nobody else is: who writes to a name means
-// the other one.
-func (d *Directory) find(l level, value string, exact bool) []string {
+// find gives a fresh list of the ids whose value on a level is this one; typ
+// may be empty. The account itself is found only if nobody else is: who writes
+// to a name means the other one.
+func (d *Directory) find(l level, value string, exact bool, typ PeerType) []string {
 	if value == "" {
 		return nil
 	}
@@ -188,6 +185,7 @@ func (d *Directory) find(l level, value string, exact bool) []string {
 		p := d.peers[id]
 		switch {
 		case exact && l.of(p) != value:
+		case typ != "" && !sameType(p.Type, typ):
 		case p.Type == Self:
 			self = append(self, id)
 		default:

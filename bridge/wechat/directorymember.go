@@ -26,7 +26,7 @@ func (d *Directory) ResolveMember(room, name string) (Peer, error) {
 			}
 		}
 	}
-	return Peer{}, &NotFoundError{Nearest: nearest(name, memberNames(members))}
+	return Peer{}, &NotFoundError{Nearest: nearest(name, suggest(memberNames(members)...))}
 }
 
 // members looks through one room: at most 500 people, only when somebody is
