@@ -1,0 +1,38 @@
+package inbox
+
+import "sync"
+
+// maxKnown is how many ids of stored events are remembered, about 2 MB. The
+// stream drops older repeats; remembering saves the media a second download.
+const maxKnown = 20_000
+
+// known is a set of the newest ids.
+type known struct {
+	mu   sync.Mutex
+	set  map[string]struct{}
+	ring []string
+	next int
+}
+
+func newKnown(n int) *known {
+	return &known{set: map[string]struct{}{}, ring: make([]string, n)}
+}
+
+func (k *known) has(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ok := k.set[id]
+	return ok
+}
+
+func (k *known) add(id string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if _, ok := k.set[id]; ok || id == "" {
+		return
+	}
+	delete(k.set, k.ring[k.next])
+	k.ring[k.next] = id
+	k.set[id] = struct{}{}
+	k.next = (k.next + 1) % len(k.ring)
+}
