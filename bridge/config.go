@@ -21,7 +21,8 @@ type Config struct {
 	Prefix    string `help:"Subject prefix; stream and bucket names follow it." default:"wechat" group:"Bridge"`
 	DataDir   string `help:"Folder for keys, the lock and the embedded server's data." default:"./wechat-bridge-data" type:"path" group:"Bridge"`
 
-	NATS       NATSConfig `embed:"" prefix:"nats" group:"NATS"`
+	NATS       NATSConfig `embed:""`
+	NATSListen string     `name:"nats-listen" help:"Without --nats: address of the embedded NATS server." default:"127.0.0.1:4222" placeholder:"HOST:PORT" group:"NATS"`
 	HTTP       string     `name:"http" help:"Address of /livez, /readyz and /healthz." default:"127.0.0.1:8080" placeholder:"HOST:PORT" group:"HTTP"`
 	PublicURL  string     `name:"public-url" help:"Address under which people reach the HTTP port; used in links." placeholder:"URL" group:"HTTP"`
 	SessionKey string     `name:"session-key-file" help:"Key that encrypts sessions; the same for all workers of a pool. Default: session.key in the data folder." type:"path" group:"Bridge"`
@@ -44,17 +45,16 @@ type Config struct {
 
 // NATSConfig says which NATS server to use, and how.
 type NATSConfig struct {
-	URL      string `name:"" help:"NATS servers, comma-separated. None: an embedded server." placeholder:"URL" group:"NATS"`
-	Context  string `name:"-context" help:"Context of the nats command line." placeholder:"NAME" group:"NATS"`
-	Listen   string `name:"-listen" help:"Address of the embedded server." default:"127.0.0.1:4222" placeholder:"HOST:PORT" group:"NATS"`
-	Creds    string `name:"-creds" help:"Credentials file." type:"path" placeholder:"FILE" group:"NATS"`
-	NKey     string `name:"-nkey" help:"Seed file of an nkey." type:"path" placeholder:"FILE" group:"NATS"`
-	User     string `name:"-user" help:"User name." group:"NATS"`
-	Password string `name:"-password-file" help:"File with the password." type:"path" placeholder:"FILE" group:"NATS"`
-	Token    string `name:"-token-file" help:"File with the token." type:"path" placeholder:"FILE" group:"NATS"`
-	CA       string `name:"-ca" help:"CA certificate (PEM)." type:"path" placeholder:"FILE" group:"NATS"`
-	Cert     string `name:"-cert" help:"Client certificate (PEM)." type:"path" placeholder:"FILE" group:"NATS"`
-	Key      string `name:"-key" help:"Key of the client certificate (PEM)." type:"path" placeholder:"FILE" group:"NATS"`
+	URL      string `name:"nats" help:"NATS servers, comma-separated." placeholder:"URL" group:"NATS"`
+	Context  string `name:"nats-context" help:"Context of the nats command line." placeholder:"NAME" group:"NATS"`
+	Creds    string `name:"nats-creds" help:"Credentials file." type:"path" placeholder:"FILE" group:"NATS"`
+	NKey     string `name:"nats-nkey" help:"Seed file of an nkey." type:"path" placeholder:"FILE" group:"NATS"`
+	User     string `name:"nats-user" help:"User name." placeholder:"NAME" group:"NATS"`
+	Password string `name:"nats-password-file" help:"File with the password." type:"path" placeholder:"FILE" group:"NATS"`
+	Token    string `name:"nats-token-file" help:"File with the token." type:"path" placeholder:"FILE" group:"NATS"`
+	CA       string `name:"nats-ca" help:"CA certificate (PEM)." type:"path" placeholder:"FILE" group:"NATS"`
+	Cert     string `name:"nats-cert" help:"Client certificate (PEM)." type:"path" placeholder:"FILE" group:"NATS"`
+	Key      string `name:"nats-key" help:"Key of the client certificate (PEM)." type:"path" placeholder:"FILE" group:"NATS"`
 }
 
 // Embedded reports whether the worker runs its own NATS server.
@@ -127,7 +127,7 @@ func (c *Config) checkNames() error {
 }
 
 func (c *Config) checkAddresses() error {
-	for key, addr := range map[string]string{"http": c.HTTP, "nats-listen": c.NATS.Listen} {
+	for key, addr := range map[string]string{"http": c.HTTP, "nats-listen": c.NATSListen} {
 		if _, port, err := net.SplitHostPort(addr); err != nil || !validPort(port) {
 			return badValue(key, "%q is no address: write HOST:PORT, e.g. 127.0.0.1:8080", addr)
 		}
