@@ -152,8 +152,11 @@ func (t *turn) probeFault(v classifier.Verdict, missing bool) {
 		t.examined(v, missing)
 		return
 	}
-	t.doubts++
 	t.sideProbe, t.checked = false, t.now
+	if missing && t.work != probing {
+		return // the sink's time is not WeChat's silence, and nobody can ask
+	}
+	t.doubts++
 	if t.work == probing {
 		t.pollLater(v)
 	}
