@@ -89,6 +89,15 @@ func (c *client) do(req *http.Request) (*http.Response, []byte, error) {
 	return resp, b, err
 }
 
+// try is a GET that may fail.
+func (c *client) try(u string) error {
+	req, err := http.NewRequest(http.MethodGet, u, nil)
+	if err == nil {
+		_, _, err = c.do(req)
+	}
+	return err
+}
+
 func (c *client) get(u string) (*http.Response, string) {
 	c.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, u, nil)

@@ -83,11 +83,10 @@ func Start(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	rng := rand.New(rand.NewPCG(opts.Seed, opts.Seed^0x9e3779b97f4a7c15))
 	s := &Server{opts: opts, seed: opts.Seed, ledger: newLedger(), counts: newCounters()}
-	s.faults = newFaultTable(rand.New(rand.NewPCG(opts.Seed, 7)))
+	s.faults = newFaultTable(newRand(opts.Seed + 1))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.account = newAccount(opts, rng, s.ledger)
+	s.account = newAccount(opts, newRand(opts.Seed), s.ledger)
 	s.proto = newWeb(s.account)
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -95,6 +94,9 @@ func Start(opts Options) (*Server, error) {
 	opts.Log.Info().Str("tls", s.Addr()).Str("control", s.ControlAddr()).Uint64("seed", s.seed).Msg("simulator listens")
 	return s, nil
 }
+
+// newRand makes the only source of a simulator's random choices.
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, seed^0x9e3779b97f4a7c15)) }
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Listen == "" {
@@ -243,6 +245,12 @@ func (f *inflight) leave() {
 		close(f.idle)
 		f.idle = nil
 	}
+}
+
+func (f *inflight) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.n
 }
 
 func (f *inflight) wait() {
