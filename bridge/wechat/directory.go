@@ -3,7 +3,6 @@ package wechat
 import (
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 )
 
@@ -165,7 +164,6 @@ func (d *Directory) put(p Peer) bool {
 	if ok {
 		d.drop(old)
 	}
-	p.ID = strings.Clone(p.ID) // not a window on a whole contact list
 	d.peers[p.ID] = p
 	for l := level(0); l < levels; l++ {
 		if v := l.of(p); v != "" {

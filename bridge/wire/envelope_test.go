@@ -302,6 +302,11 @@ func TestReadingIsTolerant(t *testing.T) {
 			t.Errorf("%s opened as %+v", bad, d)
 		}
 	}
+	for _, bad := range []string{`{"type":"x"}`, `{"type":"x","data":null}`, `{"data":1}`, "null"} {
+		if e, err := Open([]byte(bad)); err == nil {
+			t.Errorf("%s opened as %+v", bad, e)
+		}
+	}
 }
 
 func TestRecordsAreReadable(t *testing.T) {
