@@ -75,16 +75,22 @@ func (s *Session) frame(m *rawMessage) (body string, msg *wechat.Message) {
 	if !isRoom(chat) {
 		return body, msg
 	}
-	author, rest := speaker(m.Content)
-	if author == "" && msg.Self {
-		author = s.me.ID
-	}
+	author, rest := s.author(m)
 	if author == "" {
 		return body, msg
 	}
 	who := s.member(chat, author)
 	msg.Member, msg.From, msg.Self = &who, who, author == s.me.ID
 	return rest, msg
+}
+
+// author is who spoke in a room, and what is left of the content. What the
+// account itself wrote has no prefix, whatever it looks like.
+func (s *Session) author(m *rawMessage) (id, rest string) {
+	if m.FromUserName == s.me.ID {
+		return s.me.ID, m.Content
+	}
+	return speaker(m.Content)
 }
 
 // fill sets the kind and the content.

@@ -104,7 +104,7 @@ func (s *Session) meet(ctx context.Context, msgs []*rawMessage) {
 		}
 		chat := s.chatOf(m)
 		now = append(now, s.strangers(chat)...)
-		if member, _ := speaker(m.Content); isRoom(chat) && member != "" {
+		if member, _ := s.author(m); isRoom(chat) && member != "" {
 			if _, ok := s.people.dir.Member(chat, member); !ok {
 				now = append(now, chat)
 			}
@@ -226,11 +226,11 @@ func (s *Session) change(kind int, c contact) *wechat.Change {
 	if isRoom(c.UserName) {
 		before = s.people.dir.Members(c.UserName)
 	}
-	if c.NickName == "" && known { // only the members are told
-		c.NickName, c.RemarkName, c.Alias = "", "", ""
-		s.people.putMembers(c)
-	} else {
+	switch {
+	case c.NickName != "" || !known:
 		s.people.put([]contact{c})
+	case len(c.MemberList) > 0: // only the members are told
+		s.people.putMembers(c)
 	}
 	return s.compare(kind, old, known, before, c.UserName)
 }

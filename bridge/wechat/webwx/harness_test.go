@@ -3,6 +3,7 @@ package webwx
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -180,4 +181,11 @@ func eventually(t testing.TB, what string, fact func() bool) {
 		case <-tick.C:
 		}
 	}
+}
+
+func entries(t testing.TB, dir string) int {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	must(t, err)
+	return len(list)
 }

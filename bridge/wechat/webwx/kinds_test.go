@@ -145,6 +145,10 @@ func TestOwnMessagesFromThePhone(t *testing.T) {
 			t.Errorf("%s: %+v", chat, m)
 		}
 	}
+	const prefixed = "@a:\nwhat looks like a prefix"
+	if e := w.byID(s, w.say(sim.Message{From: "self", Room: "team", Text: prefixed})); e.Message.Text != prefixed || !e.Message.Self {
+		t.Errorf("message %+v", e.Message)
+	}
 	if p := w.peer("filehelper"); p.Type != wechat.Helper {
 		t.Errorf("helper %+v", p)
 	}

@@ -143,7 +143,7 @@ func maxBytes() map[wechat.Kind]int64 {
 func (t *Transport) Login(ctx context.Context, req wechat.LoginRequest) (wechat.Session, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.acct.load(ctx); err != nil {
+	if err := t.acct.load(ctx, req.Rung != wechat.Resume); err != nil {
 		return nil, err
 	}
 	old := t.live.Load()
@@ -181,7 +181,7 @@ func (t *Transport) take(ctx context.Context, req wechat.LoginRequest, old *Sess
 func (t *Transport) Forget(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if err := t.acct.load(ctx); err != nil {
+	if err := t.acct.load(ctx, true); err != nil {
 		return err
 	}
 	if old := t.live.Swap(nil); old != nil {
@@ -198,6 +198,7 @@ type account struct {
 
 	mu      sync.Mutex
 	loaded  bool
+	dirty   bool // the newest session could not be saved
 	blob    blob
 	epoch   int // counts new logins: a position belongs to one
 	pos     position
@@ -218,18 +219,22 @@ type staged struct {
 	epoch int
 }
 
-func (a *account) load(ctx context.Context) error {
+// load reads the vault: at first, and anew where somebody else may have served
+// the account in between. What could not be saved is newer than the vault.
+func (a *account) load(ctx context.Context, anew bool) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.loaded {
+	if a.loaded && (a.dirty || !anew) {
 		return nil
 	}
-	b, err := loadBlob(ctx, a.vault, a.log)
+	b, fresh, err := loadBlob(ctx, a.vault, a.log)
 	if err != nil {
 		return err
 	}
-	if err := saveBlob(ctx, a.vault, b); err != nil {
-		return err // the device id has to be kept before it is used
+	if fresh { // the device id has to be kept before it is used
+		if err := saveBlob(ctx, a.vault, b); err != nil {
+			return err
+		}
 	}
 	a.blob, a.loaded = b, true
 	return nil
@@ -257,15 +262,20 @@ func (a *account) session() *stored {
 func (a *account) forget(ctx context.Context) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.blob.Session, a.pending, a.pos = nil, nil, position{}
+	a.blob.Session, a.pending, a.pos, a.dirty = nil, nil, position{}, false
 	return saveBlob(ctx, a.vault, a.blob)
 }
 
-// save stores the session with its committed position.
+// save stores a session that was just opened. If that fails, this process still
+// knows it.
 func (a *account) save(ctx context.Context, s *stored) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.saveLocked(ctx, s)
+	err := a.saveLocked(ctx, s)
+	if err != nil {
+		a.blob.Session, a.dirty = s, true
+	}
+	return err
 }
 
 func (a *account) saveLocked(ctx context.Context, s *stored) error {
@@ -275,6 +285,6 @@ func (a *account) saveLocked(ctx context.Context, s *stored) error {
 	if err := saveBlob(ctx, a.vault, b); err != nil {
 		return err
 	}
-	a.blob = b
+	a.blob, a.dirty = b, false
 	return nil
 }

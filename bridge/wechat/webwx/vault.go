@@ -60,14 +60,13 @@ func (k syncKey) text() string {
 	return b.String()
 }
 
-// loadBlob reads the vault. Garbage is reported and treated as empty: a person
-// can always scan.
-func loadBlob(ctx context.Context, v wechat.Vault, log zerolog.Logger) (blob, error) {
+// loadBlob reads the vault; fresh says that it made the device id. Garbage is
+// reported and treated as empty: a person can always scan.
+func loadBlob(ctx context.Context, v wechat.Vault, log zerolog.Logger) (b blob, fresh bool, err error) {
 	raw, err := v.Load(ctx)
 	if err != nil {
-		return blob{}, fmt.Errorf("load the stored session: %w", err)
+		return blob{}, false, fmt.Errorf("load the stored session: %w", err)
 	}
-	var b blob
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &b); err != nil {
 			log.Warn().Str("event", "session_unreadable").Msg("the stored session cannot be read; a new login is needed")
@@ -75,13 +74,13 @@ func loadBlob(ctx context.Context, v wechat.Vault, log zerolog.Logger) (blob, er
 		}
 	}
 	if b.Version > blobVersion {
-		return blob{}, fmt.Errorf("the stored session has version %d, this program knows %d: use the newer one", b.Version, blobVersion)
+		return blob{}, false, fmt.Errorf("the stored session has version %d, this program knows %d: use the newer one", b.Version, blobVersion)
 	}
-	if b.Device == "" {
+	if fresh = b.Device == ""; fresh {
 		b.Device = newDevice()
 	}
 	b.Version = blobVersion
-	return b, nil
+	return b, fresh, nil
 }
 
 func saveBlob(ctx context.Context, v wechat.Vault, b blob) error {

@@ -22,9 +22,12 @@ import (
 
 const (
 	dialTimeout = 10 * time.Second // lookup, connect and TLS handshake
-	smallAnswer = 1 << 20          // bytes of an answer that is a few fields
-	largeAnswer = 32 << 20         // bytes of a contact list or a sync
-	pageBytes   = 64 << 10         // bytes of a web page that are looked at
+	// idleTime is short: a connection that the server closes just when a send
+	// goes out on it leaves the outcome open.
+	idleTime    = 20 * time.Second
+	smallAnswer = 1 << 20  // bytes of an answer that is a few fields
+	largeAnswer = 32 << 20 // bytes of a contact list or a sync
+	pageBytes   = 64 << 10 // bytes of a web page that are looked at
 )
 
 // errNotTLS guards against a host that the server named without TLS.
@@ -146,7 +149,7 @@ func newWire(d *dialer, book *cookieBook) *wire {
 		DialContext:         refusePlain,
 		DialTLSContext:      d.tls,
 		MaxIdleConnsPerHost: 4,
-		IdleConnTimeout:     90 * time.Second,
+		IdleConnTimeout:     idleTime,
 	}
 	return &wire{cookies: book, base: base, idle: base.CloseIdleConnections}
 }
