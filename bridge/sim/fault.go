@@ -16,7 +16,8 @@ import (
 
 // FaultKinds are the values of Fault.Do.
 //
-//	ret               answers Ret in the endpoint's own form; the request has no effect
+//	ret               answers Ret in the endpoint's own form; the request has no effect;
+//	                  for synccheck also a Selector, which with Ret 0 is a false alarm
 //	status            answers HTTP Status (default 502) with a page
 //	html              answers 200 with a page of HTML
 //	empty             answers 200 with an empty body
@@ -38,6 +39,7 @@ type Fault struct {
 	On          []string      // endpoint names, or "*"; empty means "*"
 	Do          string        // see FaultKinds
 	Ret         int           // for ret, throttle
+	Selector    int           // for ret on synccheck
 	Count       int           // how often it applies; 0: no limit
 	Probability float64       // of applying to a request that it matches; 0 means 1
 	For         time.Duration // how long it applies from when it was added; 0: no limit
@@ -55,6 +57,7 @@ type faultJSON struct {
 	On          []string `json:"on"`
 	Do          string   `json:"do"`
 	Ret         int      `json:"ret,omitempty"`
+	Selector    int      `json:"selector,omitempty"`
 	Count       int      `json:"count,omitempty"`
 	Probability *float64 `json:"probability,omitempty"`
 	For         string   `json:"for,omitempty"`
@@ -69,7 +72,7 @@ type faultJSON struct {
 
 // MarshalJSON writes durations as text.
 func (f Fault) MarshalJSON() ([]byte, error) {
-	j := faultJSON{ID: f.ID, On: f.On, Do: f.Do, Ret: f.Ret, Count: f.Count, Skip: f.Skip, Status: f.Status,
+	j := faultJSON{ID: f.ID, On: f.On, Do: f.Do, Ret: f.Ret, Selector: f.Selector, Count: f.Count, Skip: f.Skip, Status: f.Status,
 		Rate: f.Rate, Burst: f.Burst, Text: f.Text, Hits: f.Hits}
 	if f.Probability != 0 {
 		j.Probability = &f.Probability
@@ -91,7 +94,7 @@ func (f *Fault) UnmarshalJSON(b []byte) error {
 	if err := dec.Decode(&j); err != nil {
 		return fmt.Errorf("%w: fault: %w", ErrInvalid, err)
 	}
-	*f = Fault{ID: j.ID, On: j.On, Do: j.Do, Ret: j.Ret, Count: j.Count, Skip: j.Skip, Status: j.Status,
+	*f = Fault{ID: j.ID, On: j.On, Do: j.Do, Ret: j.Ret, Selector: j.Selector, Count: j.Count, Skip: j.Skip, Status: j.Status,
 		Rate: j.Rate, Burst: j.Burst, Text: j.Text, Hits: j.Hits}
 	if j.Probability != nil {
 		if f.Probability = *j.Probability; f.Probability <= 0 {
@@ -130,7 +133,7 @@ func (f *Fault) check() error {
 	}
 	switch f.Do {
 	case "ret":
-		if f.Ret == 0 {
+		if f.Ret == 0 && f.Selector == 0 {
 			return fmt.Errorf("%w: fault: ret needs a code", ErrInvalid)
 		}
 	case "delay":
@@ -224,30 +227,39 @@ func (l *liveFault) hit(now time.Time, p float64) bool {
 
 // plan is what the faults do to one request.
 type plan struct {
-	delay  time.Duration
-	notice string
-	do     string
-	ret    int
-	status int
-	gone   <-chan struct{}
+	delay    time.Duration
+	notice   string
+	do       string
+	ret      int
+	selector int
+	status   int
+	gone     <-chan struct{}
 }
 
 // faultTable holds the faults in the order in which they were added.
 type faultTable struct {
 	mu       sync.Mutex
 	rng      *rand.Rand
+	names    []string // endpoints that exist
 	next     int
 	faults   []*liveFault
 	onRefuse func() // drops open connections
 }
 
-func newFaultTable(rng *rand.Rand) *faultTable { return &faultTable{rng: rng} }
+func newFaultTable(rng *rand.Rand, names []string) *faultTable {
+	return &faultTable{rng: rng, names: names}
+}
 
 func (t *faultTable) add(f Fault) (int, error) {
 	f.Hits = 0
 	l, err := newLiveFault(f)
 	if err != nil {
 		return 0, err
+	}
+	for _, on := range l.On {
+		if on != "*" && !slices.Contains(t.names, on) {
+			return 0, fmt.Errorf("%w: fault: on %q: want * or one of %s", ErrInvalid, on, strings.Join(t.names, ", "))
+		}
 	}
 	t.mu.Lock()
 	t.next++
@@ -311,7 +323,7 @@ func (t *faultTable) take(endpoint string) plan {
 		case "notice":
 			p.notice = l.Text
 		default:
-			p.do, p.ret, p.status, p.gone = l.Do, l.Ret, l.Status, l.gone
+			p.do, p.ret, p.selector, p.status, p.gone = l.Do, l.Ret, l.Selector, l.Status, l.gone
 			return p
 		}
 	}

@@ -145,6 +145,17 @@ func TestFaultLimits(t *testing.T) {
 	}
 }
 
+func TestFalseAlarm(t *testing.T) {
+	s, c := loggedIn(t, nil)
+	fault(t, s, Fault{On: []string{"synccheck"}, Do: "ret", Selector: 3, Count: 1})
+	if code, sel := c.syncCheck(); code != "0" || sel != "3" {
+		t.Errorf("%s/%s", code, sel)
+	}
+	if got := texts(c.sync()); len(got) != 0 {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestRefuseDropsWhatIsOpen(t *testing.T) {
 	s, c := loggedIn(t, func(o *Options) { o.Hold = time.Minute })
 	got := make(chan error, 1)
@@ -212,7 +223,7 @@ func TestNoticeFault(t *testing.T) {
 func TestBadFaults(t *testing.T) {
 	s := start(t, nil)
 	for _, f := range []Fault{{}, {Do: "smell"}, {Do: "ret"}, {Do: "delay"}, {Do: "throttle"}, {Do: "throttle", Rate: "x/m"}, {Do: "throttle", Rate: "0/m"},
-		{Do: "throttle", Rate: "5/y"}, {Do: "status", Status: 99}, {Do: "empty", Count: -1}, {Do: "empty", Probability: 2}, {Do: "empty", Skip: -1}} {
+		{Do: "throttle", Rate: "5/y"}, {On: []string{"webwxsendmsgs"}, Do: "empty"}, {Do: "status", Status: 99}, {Do: "empty", Count: -1}, {Do: "empty", Probability: 2}, {Do: "empty", Skip: -1}} {
 		if _, err := s.AddFault(f); !errors.Is(err, ErrInvalid) {
 			t.Errorf("%+v: %v", f, err)
 		}

@@ -83,7 +83,7 @@ func FuzzEscape(f *testing.F) {
 	f.Add("a <b> & 'c' \"d\" 😀\nx")
 	f.Fuzz(func(t *testing.T, s string) {
 		if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool {
-			return r < ' ' && r != '\n' || isEmoji(r) || r > 0xfffd && r < 0x10000 || r == 0xfeff
+			return r < ' ' && r != '\n' || isEmoji(r) || isFlagHalf(r) || r > 0xfffd && r < 0x10000 || r == 0xfeff
 		}) {
 			return
 		}

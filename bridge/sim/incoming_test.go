@@ -27,6 +27,7 @@ func TestIncomingKinds(t *testing.T) {
 		holds  []string
 	}{
 		{Message{Type: "text", Text: "a <b> & c\n😀"}, "1", map[string]string{"Content": `a &lt;b&gt; &amp; c<br/><span class="emoji emoji1f600"></span>`}, nil},
+		{Message{Type: "text", Text: "\U0001f1e8\U0001f1f3 \U0001f1e8x"}, "1", map[string]string{"Content": "<span class=\"emoji emoji1f1e81f1f3\"></span> \U0001f1e8x"}, nil},
 		{Message{Type: "image"}, "3", map[string]string{"ImgStatus": "2"}, []string{"<img aeskey="}},
 		{Message{Type: "voice"}, "34", map[string]string{"VoiceLength": "3240"}, []string{`voicelength="3240"`}},
 		{Message{Type: "video"}, "43", map[string]string{"PlayLength": "5"}, []string{"<videomsg"}},

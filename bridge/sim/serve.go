@@ -20,10 +20,13 @@ const maxBody = 2 << 20
 type protocol interface {
 	// endpoint names a request for counters and faults.
 	endpoint(r *http.Request) string
+	// names are the names that endpoint can give.
+	names() []string
 	// serve answers; notice, if any, is the in-band message of a fault.
 	serve(w http.ResponseWriter, c call)
-	// refuse answers with an error code in the endpoint's own form.
-	refuse(w http.ResponseWriter, endpoint string, ret int)
+	// refuse answers with a code in the endpoint's own form; selector is for
+	// polls that have one.
+	refuse(w http.ResponseWriter, endpoint string, ret, selector int)
 }
 
 // call is one request with its body read.
@@ -66,7 +69,7 @@ func (s *Server) play(w http.ResponseWriter, c call, p plan) {
 	}
 	switch p.do {
 	case "ret", "throttle":
-		s.proto.refuse(w, c.endpoint, p.ret)
+		s.proto.refuse(w, c.endpoint, p.ret, p.selector)
 	case "status":
 		answerHTML(w, p.status, "<html><head><title>"+http.StatusText(p.status)+"</title></head><body>nginx</body></html>")
 	case "html":

@@ -84,10 +84,10 @@ func Start(opts Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{opts: opts, seed: opts.Seed, ledger: newLedger(), counts: newCounters()}
-	s.faults = newFaultTable(newRand(opts.Seed + 1))
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.account = newAccount(opts, newRand(opts.Seed), s.ledger)
 	s.proto = newWeb(s.account)
+	s.faults = newFaultTable(newRand(opts.Seed+1), s.proto.names())
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

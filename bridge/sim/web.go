@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -116,15 +118,21 @@ func (w *web) serve(rw http.ResponseWriter, c call) {
 	e.serve(rw, c)
 }
 
+func (w *web) names() []string {
+	names := append(slices.Collect(maps.Keys(w.endpoints)), "unknown")
+	slices.Sort(names)
+	return names
+}
+
 // refuse answers with a code in the endpoint's own form.
-func (w *web) refuse(rw http.ResponseWriter, endpoint string, ret int) {
+func (w *web) refuse(rw http.ResponseWriter, endpoint string, ret, selector int) {
 	switch endpoint {
 	case "jslogin":
 		answerJS(rw, fmt.Sprintf("window.QRLogin.code = %d; window.QRLogin.uuid = \"\";", ret))
 	case "login":
 		answerJS(rw, fmt.Sprintf("window.code=%d;", ret))
 	case "synccheck":
-		answerJS(rw, fmt.Sprintf("window.synccheck={retcode:\"%d\",selector:\"0\"}", ret))
+		answerJS(rw, fmt.Sprintf("window.synccheck={retcode:\"%d\",selector:\"%d\"}", ret, selector))
 	case "webwxnewloginpage":
 		answerLoginError(rw, ret)
 	case "webwxpushloginurl":

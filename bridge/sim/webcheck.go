@@ -134,12 +134,12 @@ func (b *based) base() baseRequest { return b.BaseRequest }
 // refuses with its code. do runs with mu held.
 func (w *web) answer(rw http.ResponseWriter, c call, req interface{ base() baseRequest }, do func(*session) (any, int)) {
 	if err := json.Unmarshal(c.body, req); err != nil {
-		w.refuse(rw, c.endpoint, retParam)
+		w.refuse(rw, c.endpoint, retParam, 0)
 		return
 	}
 	v, ret := w.locked(func() (*session, int) { return w.authorize(c, req.base().credentials(c)) }, do)
 	if ret != retOK {
-		w.refuse(rw, c.endpoint, ret)
+		w.refuse(rw, c.endpoint, ret, 0)
 		return
 	}
 	answerJSON(rw, v)

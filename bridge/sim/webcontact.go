@@ -206,7 +206,7 @@ func (w *web) getContact(rw http.ResponseWriter, c call) {
 		return w.contactPage(s, seq)
 	})
 	if ret != retOK {
-		w.refuse(rw, c.endpoint, ret)
+		w.refuse(rw, c.endpoint, ret, 0)
 		return
 	}
 	answerJSON(rw, v)

@@ -11,7 +11,20 @@ import (
 func escapeText(s string) string {
 	var b strings.Builder
 	b.Grow(len(s))
+	flag := rune(0) // first half of a national flag
 	for _, r := range s {
+		switch {
+		case isFlagHalf(r) && flag == 0:
+			flag = r
+			continue
+		case isFlagHalf(r):
+			fmt.Fprintf(&b, `<span class="emoji emoji%x%x"></span>`, flag, r)
+			flag = 0
+			continue
+		case flag != 0:
+			b.WriteRune(flag)
+			flag = 0
+		}
 		switch {
 		case r == '&':
 			b.WriteString("&amp;")
@@ -27,8 +40,14 @@ func escapeText(s string) string {
 			b.WriteRune(r)
 		}
 	}
+	if flag != 0 {
+		b.WriteRune(flag)
+	}
 	return b.String()
 }
+
+// isFlagHalf: a national flag is two of these, in one span.
+func isFlagHalf(r rune) bool { return r >= 0x1f1e6 && r <= 0x1f1ff }
 
 // isEmoji covers the runes that WeChat writes as spans, more or less.
 func isEmoji(r rune) bool {

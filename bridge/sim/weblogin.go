@@ -83,7 +83,7 @@ func (a *account) move(q *qrLogin, to qrState) {
 
 func (w *web) jslogin(rw http.ResponseWriter, c call) {
 	if c.URL.Query().Get("appid") == "" {
-		w.refuse(rw, c.endpoint, 400)
+		w.refuse(rw, c.endpoint, 400, 0)
 		return
 	}
 	w.mu.Lock()

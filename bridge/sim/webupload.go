@@ -197,7 +197,7 @@ type uploadAnswer struct {
 func (w *web) uploadMedia(rw http.ResponseWriter, c call) {
 	ch, err := parseChunk(c.Header.Get("Content-Type"), c.body)
 	if err != nil {
-		w.refuse(rw, c.endpoint, retParam)
+		w.refuse(rw, c.endpoint, retParam, 0)
 		return
 	}
 	b := ch.req.BaseRequest
@@ -206,7 +206,7 @@ func (w *web) uploadMedia(rw http.ResponseWriter, c call) {
 			passTicket: ch.passTicket, dataTicket: ch.dataTicket})
 	}, func(s *session) (any, int) { return w.takeChunk(s, ch) })
 	if ret != retOK {
-		w.refuse(rw, c.endpoint, ret)
+		w.refuse(rw, c.endpoint, ret, 0)
 		return
 	}
 	answerJSON(rw, v)
