@@ -8,11 +8,11 @@ import (
 func TestNearest(t *testing.T) {
 	accounts := []string{"default", "sales", "support", "a", "shop-1", "shop-2"}
 	for word, want := range map[string]string{
-		"defualt":                      "default",
+		"edfault":                      "default",
 		"Default":                      "default",
 		" sales":                       "sales",
 		"sale":                         "sales",
-		"suport":                       "support",
+		"suppor":                       "support",
 		"shop-3":                       "shop-1",
 		"a":                            "a",
 		"b":                            "",

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -164,7 +165,7 @@ func checkJSON(body []byte) *Rejection {
 	var v json.RawMessage
 	dec := json.NewDecoder(bytes.NewReader(body))
 	err := dec.Decode(&v)
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return reject(CodeNotJSON, "", "The command is not JSON: it ends too early.")
 	}
 	if err != nil {
