@@ -277,6 +277,7 @@ func (l *Link) closeSession() {
 	s := l.loop.session
 	l.loop.session, l.loop.batch = nil, wechat.Batch{}
 	if s != nil {
+		l.gate.Store(nil) // publish does so too, but only after all effects
 		l.closeAside(s)
 	}
 }
@@ -284,7 +285,6 @@ func (l *Link) closeSession() {
 // closeAside closes a session; the next login waits for that, as only one
 // session may be open.
 func (l *Link) closeAside(s *session) {
-	l.gate.Store(nil) // publish does so too, but only after all effects
 	closed := make(chan struct{})
 	before := l.closing.Swap(&closed)
 	ctx := l.loop.ctx

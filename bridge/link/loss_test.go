@@ -369,3 +369,98 @@ func TestAFinalVerdictOfASendOpensAtOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestSendsInFlightMayEndBeforeTheSessionIsClosed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFake()
+		r := start(t, f, &vault{})
+		r.until(Connected, 2*time.Second)
+		send, report, err := r.Admit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, last, err := r.Admit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last(sessOver)
+		r.until(Reconnecting, time.Millisecond)
+		pass(3 * time.Second)
+		if f.open != 1 || len(f.climbs) != 1 {
+			t.Errorf("%d sessions open, climbs %v: a send is in flight", f.open, f.climbs)
+		}
+		if _, err := send.Send(t.Context(), wechat.Outgoing{}); err != nil {
+			t.Error(err)
+		}
+		report(classifier.Verdict{})
+		pass(time.Second)
+		if f.open != 1 || len(f.climbs) != 2 { // the next one
+			t.Errorf("%d sessions open, climbs %v", f.open, f.climbs)
+		}
+	})
+}
+
+func TestASendThatNeverEndsHoldsUpNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFake()
+		r := start(t, f, &vault{})
+		r.until(Connected, 2*time.Second)
+		if _, _, err := r.Admit(); err != nil { // and never reported
+			t.Fatal(err)
+		}
+		_, last, err := r.Admit()
+		if err != nil {
+			t.Fatal(err)
+		}
+		last(sessOver)
+		r.until(Reconnecting, time.Millisecond)
+		r.until(Connected, 20*time.Second)
+	})
+}
+
+func TestASessionThatComesTooLateIsClosed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFake()
+		r := start(t, f, &vault{})
+		r.until(Connected, 2*time.Second)
+		late := &fakeSession{fake: f, closed: make(chan struct{})}
+		r.mail.put(event{kind: evLogin, gen: 99, session: late})
+		pass(time.Second)
+		select {
+		case <-late.closed:
+		default:
+			t.Error("it is still open")
+		}
+		if s := r.Status(); s.State != Connected || s.Sending != Flowing {
+			t.Errorf("%s %s", s.State, s.Sending)
+		}
+		if _, _, err := r.Admit(); err != nil {
+			t.Errorf("Admit: %v", err)
+		}
+	})
+}
+
+func TestHowAPollEnds(t *testing.T) {
+	for name, tc := range map[string]struct {
+		end  pollEnd
+		kind kind
+		code string
+		want error
+	}{
+		"answer":                 {pollEnd{}, evPoll, "", nil},
+		"answer at the last":     {pollEnd{silent: true}, evPoll, "", nil},
+		"silence":                {pollEnd{err: errSilent, silent: true}, evPollFault, "no_pulse", outcome{verdict: known("no_pulse"), hard: true}},
+		"the machine slept":      {pollEnd{err: errSilent, silent: true, slept: true}, evSlept, "", outcome{}},
+		"given up by the link":   {pollEnd{err: context.Canceled, cancelled: true}, evPollFault, "", outcome{}},
+		"a fault while it slept": {pollEnd{err: refusedConnection(), slept: true}, evPollFault, "connection_refused", outcome{verdict: netLost}},
+	} {
+		e, got := tc.end.judge()
+		if e.kind != tc.kind || e.verdict.Code != tc.code || got != tc.want {
+			t.Errorf("%s: event %v %q, outcome %v", name, e.kind, e.verdict.Code, got)
+		}
+	}
+	m, fx := play(live(), event{kind: evSlept})
+	if m.state != Connected || len(fx) != 1 || fx[0].does != fxPoll {
+		t.Errorf("state %s, effects %v after a sleep", m.state, kinds(fx))
+	}
+}

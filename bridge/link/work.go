@@ -120,30 +120,47 @@ func (l *Link) poll(ctx context.Context, gen uint64, s *session, first bool) {
 		}
 	}
 	start := time.Now()
-	limit := l.silence
-	held, cancel := context.WithTimeoutCause(ctx, limit, errSilent)
+	held, cancel := context.WithTimeoutCause(ctx, l.silence, errSilent)
 	defer cancel()
 	batch, err := await(held, grace, s.Receive, nil)
-	e := event{kind: evPoll, gen: gen, batch: batch, lasted: time.Since(start)}
-	e.filled = len(batch.Events) > 0 || batch.Cursor != nil
-	switch {
-	case err == nil:
-		done(nil)
-	case ctx.Err() != nil:
-		done(outcome{})
-		return
-	case context.Cause(held) == errSilent && slept(start, time.Now(), limit):
-		done(outcome{})
-		e.kind = evSlept
-	case context.Cause(held) == errSilent:
-		e.kind = evPollFault
-		e.verdict, _ = classifier.Known("no_pulse")
-		done(outcome{verdict: e.verdict, hard: true})
-	default:
-		e.kind, e.verdict = evPollFault, classifier.JudgeError(err)
-		done(report(e.verdict))
+	end := pollEnd{
+		err: err, cancelled: ctx.Err() != nil, silent: context.Cause(held) == errSilent,
+		slept: slept(start, time.Now(), l.silence),
 	}
+	e, outcome := end.judge()
+	done(outcome)
+	if end.cancelled && err != nil {
+		return
+	}
+	e.gen, e.batch, e.lasted = gen, batch, time.Since(start)
+	e.filled = len(batch.Events) > 0 || batch.Cursor != nil
 	l.mail.put(e)
+}
+
+// pollEnd is how a poll ended.
+type pollEnd struct {
+	err       error
+	cancelled bool // by the link itself
+	silent    bool // the deadline has passed
+	slept     bool // ... but time stood still meanwhile
+}
+
+// judge gives the event for the machine and the outcome for the breaker.
+func (p pollEnd) judge() (event, error) {
+	e := event{kind: evPollFault}
+	switch {
+	case p.err == nil:
+		return event{kind: evPoll}, nil
+	case p.cancelled:
+		return e, outcome{}
+	case p.silent && p.slept:
+		return event{kind: evSlept}, outcome{}
+	case p.silent:
+		e.verdict, _ = classifier.Known("no_pulse")
+		return e, outcome{verdict: e.verdict, hard: true}
+	}
+	e.verdict = classifier.JudgeError(p.err)
+	return e, report(e.verdict)
 }
 
 // slept says that the machine, or this process, stood still while a wait of
