@@ -1,0 +1,182 @@
+// Command wechat-bridge is a worker between NATS and WeChat, a simulator of
+// WeChat's servers, and the small clients that go with them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"wechat-bridge/bridge"
+)
+
+// Exit codes, as in CONTRACT "Commands".
+const (
+	exitGood      = 0
+	exitFailed    = 1
+	exitUsage     = 2
+	exitUnhealthy = 3
+)
+
+// commands is the command line. Flags are declared where they are used; the
+// worker's are those of bridge.Config.
+type commands struct {
+	Config  kong.ConfigFlag  `help:"YAML file; its keys are the names of flags." placeholder:"FILE"`
+	Lang    string           `help:"Language of messages for people: en or zh." enum:"en,zh" default:"${lang}"`
+	Version kong.VersionFlag `help:"Print the version and leave."`
+
+	Run    runCmd    `cmd:"" help:"Run the worker between NATS and WeChat."`
+	Demo   demoCmd   `cmd:"" help:"See it work, without an account and with nothing to install."`
+	Sim    simCmd    `cmd:"" help:"Run the simulated WeChat servers."`
+	Send   sendCmd   `cmd:"" help:"Send a message."`
+	Watch  watchCmd  `cmd:"" help:"Print what happens on WeChat, and what became of messages."`
+	Status statusCmd `cmd:"" help:"Print how the connection is; exit code 3 if it is not well."`
+	Get    getCmd    `cmd:"" help:"Print what became of a message."`
+	Login  loginCmd  `cmd:"" help:"Ask for a new login."`
+	Logout logoutCmd `cmd:"" help:"Log out of WeChat and stay logged out."`
+}
+
+// usageError is a wrong command line or configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// exitError ends the program with a code; its message may be empty.
+type exitError struct {
+	code int
+	msg  string
+}
+
+func (e exitError) Error() string { return e.msg }
+
+// terminal is where a command writes for people, and in which language.
+type terminal struct {
+	ctx  context.Context
+	out  io.Writer // what was asked for
+	err  io.Writer // everything else
+	lang string
+}
+
+// say gives the sentence in the terminal's language.
+func (t *terminal) say(en, zh string) string {
+	if t.lang == "zh" {
+		return zh
+	}
+	return en
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal leaves at once; what is in flight stays "sending"
+	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// execute runs one command line and returns the exit code.
+func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	err := dispatch(ctx, args, stdout, stderr)
+	if err == nil {
+		return exitGood
+	}
+	if msg := err.Error(); msg != "" {
+		fmt.Fprintln(stderr, "wechat-bridge: "+msg)
+	}
+	return exitCode(err)
+}
+
+func exitCode(err error) int {
+	var exit exitError
+	var usage usageError
+	var config *bridge.ConfigError
+	var parse *kong.ParseError
+	switch {
+	case errors.As(err, &exit):
+		return exit.code
+	case errors.As(err, &usage), errors.As(err, &config), errors.As(err, &parse):
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// leave is how kong's help and version flags end the program.
+type leave struct{ code int }
+
+func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			l, ok := r.(leave)
+			if !ok {
+				panic(r)
+			}
+			err = nil
+			if l.code != 0 {
+				err = exitError{code: l.code}
+			}
+		}
+	}()
+	var cli commands
+	parser, err := kong.New(&cli,
+		kong.Name("wechat-bridge"),
+		kong.Description("A bridge between NATS and WeChat: publish to wechat.send, subscribe to wechat.events, watch wechat.status."),
+		kong.Vars{"lang": defaultLang(), "version": version()},
+		kong.DefaultEnvars(envPrefix),
+		kong.Configuration(loadFile),
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(leave{code}) }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
+	)
+	if err != nil {
+		return fmt.Errorf("build the command line: %w", err)
+	}
+	if err := checkEnvironment(parser.Model, os.Environ()); err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	chosen, err := parser.Parse(args)
+	if err != nil {
+		return usageError{err}
+	}
+	term := &terminal{ctx: ctx, out: stdout, err: stderr, lang: cli.Lang}
+	return chosen.Run(term)
+}
+
+// defaultLang follows the locale, as other Unix programs do.
+func defaultLang() string {
+	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if v := os.Getenv(name); v != "" {
+			if len(v) >= 2 && v[:2] == "zh" {
+				return "zh"
+			}
+			return "en"
+		}
+	}
+	return "en"
+}
+
+// version is the module's version and the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 && (v == "" || v == "(devel)") {
+			v = "devel-" + s.Value[:12]
+		}
+	}
+	if v == "" {
+		v = "devel"
+	}
+	return v
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"wechat-bridge/bridge"
+)
+
+// runCmd runs the worker. Its flags are those of bridge.Config.
+type runCmd struct {
+	bridge.Config `embed:""`
+	LogLevel      string `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" group:"Logs"`
+	LogFormat     string `name:"log-format" help:"text for people, json for machines." enum:"text,json" default:"text" group:"Logs"`
+}
+
+// Help is the long help text of the command.
+func (runCmd) Help() string {
+	return `Example, with an embedded NATS server and your own account:
+  wechat-bridge run
+Example, with the simulator and your own NATS server:
+  wechat-bridge run --nats nats://127.0.0.1:4222 --wechat-endpoint https://127.0.0.1:8443 --wechat-ca ./wechat-sim-ca.pem`
+}
+
+// Run works until the context ends; a second signal leaves at once.
+func (c *runCmd) Run(t *terminal) error {
+	level, err := zerolog.ParseLevel(c.LogLevel)
+	if err != nil {
+		return usageError{err}
+	}
+	log := consoleLog(t.err, level)
+	if c.LogFormat == "json" {
+		log = jsonLog(t.err, level)
+	}
+	show := newScreen(t)
+	stop := everySecond(show.Tick)
+	defer stop()
+	worker, err := bridge.New(c.Config, bridge.Options{
+		Version: version(), Log: log, Observe: show.Show,
+		Ready: func(i bridge.Info) { greet(t, i) },
+	})
+	if err != nil {
+		return err
+	}
+	return worker.Run(t.ctx)
+}
+
+// greet says where everything is, in one screenful.
+func greet(t *terminal, i bridge.Info) {
+	kind := t.say("your server", "外部服务器")
+	if i.Embedded {
+		kind = t.say("embedded; guests of this machine may send and watch", "内置；本机访客可发送和查看")
+	}
+	fmt.Fprintf(t.out, "NATS    %s (%s)\n", i.NATS, kind)
+	fmt.Fprintf(t.out, "HTTP    http://%s/healthz\n", i.HTTP)
+	fmt.Fprintf(t.out, "%s %s\n", t.say("Account", "账号   "), i.Account)
+	if i.Simulated {
+		fmt.Fprintln(t.out, t.say("This is a simulated WeChat: nobody real gets anything.", "这是模拟微信：不会有真人收到任何消息。"))
+	}
+}
+
+func everySecond(tick func(time.Time)) (stop func()) {
+	ticker := time.NewTicker(time.Second)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case now := <-ticker.C:
+				tick(now)
+			}
+		}
+	}()
+	return func() { ticker.Stop(); close(done) }
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"wechat-bridge/bridge/wire"
+)
+
+// screen tells a person at a terminal how the connection is and what is needed
+// of them: one line per change, and the QR code when there is one.
+type screen struct {
+	t     *terminal
+	live  bool // a terminal: the countdown may rewrite its line
+	mu    sync.Mutex
+	last  string // situation
+	qr    *wire.Login
+	dirty bool // the cursor is on a countdown line
+}
+
+func newScreen(t *terminal) *screen { return &screen{t: t, live: isTerminal(t.out)} }
+
+// Show prints what changed.
+func (s *screen) Show(c wire.Connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.State == wire.StateAwaitingScan {
+		s.showCode(c)
+	} else {
+		s.qr = nil
+	}
+	if key := situation(c); key != s.last {
+		s.last = key
+		if line := s.line(c); line != "" {
+			s.print(line)
+		}
+	}
+}
+
+// situation is what a person has to hear about when it changes; another try of
+// the same outage is not.
+func situation(c wire.Connection) string {
+	code := ""
+	if c.Reason != nil {
+		code = c.Reason.Code
+	}
+	return c.State + " " + code + " " + strconv.FormatBool(c.Sending == "paused")
+}
+
+func (s *screen) showCode(c wire.Connection) {
+	if c.Login == nil || s.qr != nil && s.qr.QRText == c.Login.QRText {
+		return
+	}
+	s.qr = c.Login
+	code, err := terminalQR(c.Login.QRText)
+	if err != nil {
+		s.print(fmt.Sprintf(s.t.say("This login cannot be drawn as a QR code: %v", "无法绘制登录二维码：%v"), err))
+		return
+	}
+	s.print(code + s.remaining(time.Now()))
+}
+
+// Tick counts down for how long the code is good; call it each second.
+func (s *screen) Tick(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.qr == nil {
+		return
+	}
+	left := s.qr.ExpiresAt.Sub(now).Round(time.Second)
+	switch {
+	case s.live:
+		fmt.Fprintf(s.t.out, "\r\x1b[K%s", s.remaining(now))
+		s.dirty = true
+	case left > 0 && left%time.Minute == 0:
+		s.print(s.remaining(now))
+	}
+}
+
+func (s *screen) remaining(now time.Time) string {
+	left := s.qr.ExpiresAt.Sub(now).Round(time.Second)
+	if left <= 0 {
+		return s.t.say("This code is no longer good; a new one comes.", "此二维码已失效，即将出现新的二维码。")
+	}
+	return fmt.Sprintf(s.t.say("Scan code %d with WeChat on your phone. It is good for %s.", "请用手机微信扫描第 %d 个二维码，%s 内有效。"), s.qr.QRNumber, left)
+}
+
+func (s *screen) print(text string) {
+	if s.dirty {
+		fmt.Fprintln(s.t.out)
+		s.dirty = false
+	}
+	fmt.Fprintln(s.t.out, text)
+}
+
+// line says in one sentence how it is and what comes next.
+func (s *screen) line(c wire.Connection) string {
+	say := s.t.say
+	switch c.State {
+	case wire.StateAwaitingConfirm:
+		return say("Now press the button on the phone.", "请在手机上点击确认。")
+	case wire.StateAwaitingCode:
+		return say("Type the digits that the phone shows: wechat-bridge login --code DIGITS", "请输入手机上显示的数字：wechat-bridge login --code 数字")
+	case wire.StateConnected:
+		return s.connected(c)
+	case wire.StateReconnecting:
+		return fmt.Sprintf(say("WeChat is away: %s Messages are kept%s; %s.", "微信连接已断开：%s消息已保留%s；%s。"), s.reason(c), s.waiting(c), s.retry(c))
+	case wire.StateLoggedOut:
+		return fmt.Sprintf(say("Logged out. %sNext: wechat-bridge login", "已退出登录。%s下一步：wechat-bridge login"), s.reason(c))
+	case wire.StateBlocked:
+		return fmt.Sprintf(say("WeChat refuses this account. %sThe bridge has stopped trying. When it is mended: wechat-bridge login --force", "微信拒绝了此账号。%s程序已停止重试。问题解决后运行：wechat-bridge login --force"), s.reason(c))
+	}
+	return ""
+}
+
+func (s *screen) connected(c wire.Connection) string {
+	name := ""
+	if c.Identity != nil {
+		name = wire.Printable(c.Identity.Name, 64)
+	}
+	if c.Sending == "paused" {
+		return fmt.Sprintf(s.t.say("Connected as %s, but sending is paused. %s", "已以 %s 身份连接，但发送已暂停。%s"), name, s.reason(c))
+	}
+	return fmt.Sprintf(s.t.say("Connected as %s. Try: wechat-bridge send --to filehelper --text hello --wait",
+		"已以 %s 身份连接。试试：wechat-bridge send --to filehelper --text 你好 --wait"), name)
+}
+
+func (s *screen) reason(c wire.Connection) string {
+	if c.Reason == nil {
+		return ""
+	}
+	text := s.t.say(c.Reason.Message+" "+c.Reason.Fix, c.Reason.MessageZH+c.Reason.FixZH)
+	return wire.Printable(text, 400) + s.t.say(" ", "")
+}
+
+func (s *screen) waiting(c wire.Connection) string {
+	if c.Backlog.Messages == 0 {
+		return ""
+	}
+	return fmt.Sprintf(s.t.say(" (%d wait)", "（%d 条等待中）"), c.Backlog.Messages)
+}
+
+func (s *screen) retry(c wire.Connection) string {
+	if c.RetryAt == nil {
+		return s.t.say("trying again now", "正在重试")
+	}
+	return s.t.say("next try at ", "下次重试：") + c.RetryAt.Local().Format(time.TimeOnly)
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"wechat-bridge/bridge/sim"
+)
+
+// simCmd runs the simulated servers alone.
+type simCmd struct {
+	Listen    string        `help:"Address of the TLS port that plays all of WeChat's hosts." default:"127.0.0.1:8443" placeholder:"HOST:PORT"`
+	Control   string        `help:"Address of the control API (loopback only)." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
+	CAFile    string        `name:"ca-file" help:"Where the CA certificate is written." default:"./wechat-sim-ca.pem" type:"path"`
+	Transport string        `help:"Which of WeChat's protocols to play." enum:"webwx" default:"webwx"`
+	AutoLogin bool          `name:"auto-login" help:"Play the phone: scan and confirm at once."`
+	Hold      time.Duration `help:"How long polls are held." default:"25s"`
+	QRLife    time.Duration `name:"qr-life" help:"How long a QR code is good." default:"5m"`
+	World     string        `help:"YAML file with the people and rooms." type:"existingfile" placeholder:"FILE"`
+	Contacts  int           `help:"Grow the world to so many contacts." placeholder:"N"`
+	Seed      uint64        `help:"Seed of all random choices; 0 takes a random one." default:"0"`
+	Echo      string        `help:"Whether own sends come back: off, on, sometimes; empty lets the seed choose." enum:",off,on,sometimes" default:""`
+	Dedupe    bool          `name:"dedupe-client-msg-id" help:"Drop a message whose ClientMsgId was accepted before."`
+	LogLevel  string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"warn"`
+}
+
+// Help is the long help text of the command.
+func (simCmd) Help() string {
+	return `Example:
+  wechat-bridge sim --auto-login
+  wechat-bridge run --wechat-endpoint https://127.0.0.1:8443 --wechat-ca ./wechat-sim-ca.pem`
+}
+
+// Run serves until the context ends.
+func (c simCmd) Run(t *terminal) error {
+	opts, err := c.options(t)
+	if err != nil {
+		return err
+	}
+	server, err := sim.Start(opts)
+	if err != nil {
+		return simError(err)
+	}
+	defer server.Close()
+	c.greet(t, server)
+	<-t.ctx.Done()
+	return server.Close()
+}
+
+func (c simCmd) options(t *terminal) (sim.Options, error) {
+	level, err := zerolog.ParseLevel(c.LogLevel)
+	if err != nil {
+		return sim.Options{}, usageError{err}
+	}
+	world, err := c.world()
+	if err != nil {
+		return sim.Options{}, err
+	}
+	return sim.Options{
+		Listen: c.Listen, Control: c.Control, CAFile: c.CAFile, World: world, Hold: c.Hold, QRLife: c.QRLife,
+		AutoLogin: c.AutoLogin, Seed: c.Seed, Echo: c.Echo, DedupeClientMsgID: c.Dedupe,
+		Log: consoleLog(t.err, level),
+	}, nil
+}
+
+func (c simCmd) world() (*sim.World, error) {
+	world := sim.DefaultWorld()
+	if c.World != "" {
+		file, err := os.Open(c.World)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		defer file.Close()
+		if world, err = sim.LoadWorld(file); err != nil {
+			return nil, usageError{fmt.Errorf("--world: %w", err)}
+		}
+	}
+	if c.Contacts > 0 {
+		world.WithContacts(c.Contacts)
+	}
+	return world, nil
+}
+
+// simError tells a port that is taken or a bad value from a failure.
+func simError(err error) error {
+	var sys *os.SyscallError
+	if errors.As(err, &sys) || errors.Is(err, sim.ErrInvalid) {
+		return usageError{fmt.Errorf("the simulator cannot start; choose another --listen, --control or --ca-file: %w", err)}
+	}
+	return err
+}
+
+func (c simCmd) greet(t *terminal, s *sim.Server) {
+	fmt.Fprintf(t.out, "%s https://%s\n", t.say("Simulated WeChat:", "模拟微信服务器："), s.Addr())
+	fmt.Fprintf(t.out, "%s http://%s/sim/v1/state\n", t.say("Control API:     ", "控制接口：      "), s.ControlAddr())
+	fmt.Fprintf(t.out, "%s %s\n", t.say("CA certificate:  ", "CA 证书：       "), c.CAFile)
+	fmt.Fprintf(t.out, "%s\n  wechat-bridge run --wechat-endpoint https://%s --wechat-ca %s\n",
+		t.say("Next, in another terminal:", "接下来，在另一个终端运行："), s.Addr(), c.CAFile)
+	if !c.AutoLogin {
+		fmt.Fprintf(t.out, "%s\n  curl -X POST http://%s/sim/v1/scan && curl -X POST http://%s/sim/v1/confirm\n",
+			t.say("and, when it shows a QR code, play the phone:", "出现二维码后，模拟手机扫码并确认："), s.ControlAddr(), s.ControlAddr())
+	}
+}
