@@ -122,3 +122,23 @@ func checkLedger(ctx context.Context, t *testing.T, s *sim.Server) {
 	}
 	t.Errorf("nothing was revoked: %+v", s.Sent())
 }
+
+// confirmWhenAsked presses the phone's button as soon as there is one.
+func confirmWhenAsked(t *testing.T, s *sim.Server, done <-chan error) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		case <-tick.C:
+			if s.State().Waiting == "confirm" {
+				_ = s.Confirm() // lost a race with nobody: the next tick tries again
+			}
+		}
+	}
+}
