@@ -19,6 +19,7 @@ const (
 	evLogin                     // a rung gave a session
 	evLoginFault                // a rung failed
 	evPoll                      // WeChat answered a poll
+	evHeld                      // WeChat holds the first poll instead of refusing it
 	evPollFault                 // a poll failed
 	evSlept                     // the machine slept during a poll
 	evTaken                     // the sink has stored the batch

@@ -39,6 +39,8 @@ type fake struct {
 	open     int
 	worst    int // most sessions open at a time
 	noProbe  bool
+	after    error // how a held poll ends
+	prompt   bool  // the first poll of a session is not held
 	forgot   int
 	released chan struct{}
 }
@@ -191,7 +193,7 @@ func (s *fakeSession) Receive(ctx context.Context) (wechat.Batch, error) {
 		hold = 0
 	}
 	f.mu.Unlock()
-	if !s.began { // the first poll tells at once what is new
+	if !s.began && f.prompt { // the first poll tells at once what is new
 		s.began, hold = true, 0
 	}
 	switch {
@@ -213,7 +215,9 @@ func (s *fakeSession) Receive(ctx context.Context) (wechat.Batch, error) {
 func (s *fakeSession) held(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
-		return nil
+		s.fake.mu.Lock()
+		defer s.fake.mu.Unlock()
+		return s.fake.after
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-s.closed:

@@ -29,6 +29,7 @@ const (
 	qrPauseMax   = 5 * time.Minute
 	slowTime     = time.Minute // how long "too often" is shown without a told wait
 	takeCap      = 30 * time.Second
+	heldTime     = 500 * time.Millisecond // WeChat refuses a poll sooner than that
 	quickPoll    = 100 * time.Millisecond // an empty poll that ends sooner was not held
 	quickMax     = 5 * time.Second
 	patience     = 3 // faults in a row that are a loss

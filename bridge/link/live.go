@@ -12,8 +12,21 @@ func (t *turn) poll() {
 	t.do(effect{does: fxPoll, first: t.proving})
 }
 
-// pulse is a good answer to a poll: the only way into Connected.
+// pulse is a good answer to a poll.
 func (t *turn) pulse(filled bool, lasted time.Duration) {
+	t.good()
+	if filled {
+		t.quick = 0
+		t.work = taking
+		t.do(effect{does: fxTake})
+		return
+	}
+	t.pollAgain(lasted)
+}
+
+// good is WeChat's word that the session works. It is the only way into
+// Connected.
+func (t *turn) good() {
 	t.lastPulse, t.checked = t.now, t.now
 	t.pollFails, t.doubts = 0, 0
 	if t.proving {
@@ -27,13 +40,16 @@ func (t *turn) pulse(filled bool, lasted time.Duration) {
 		t.reason, _ = classifier.Known("identity_changed")
 	}
 	t.settle()
-	if filled {
-		t.quick = 0
-		t.work = taking
-		t.do(effect{does: fxTake})
-		return
+}
+
+// held asks whether WeChat is there while it holds the first poll of a quiet
+// account: what it does not want it refuses at once, so a held poll together
+// with an answered request is as good as an answered poll, 25 s earlier.
+func (t *turn) held() {
+	if t.proving && t.work == polling {
+		t.sideProbe = true
+		t.do(effect{does: fxProbe, first: true})
 	}
-	t.pollAgain(lasted)
 }
 
 // settle lets back-off and attempts fall back once the connection has been
@@ -136,6 +152,11 @@ func (t *turn) takeFault(v classifier.Verdict) {
 
 // probed is a good answer to the cheap request.
 func (t *turn) probed() {
+	if t.proving {
+		t.sideProbe = false
+		t.good()
+		return
+	}
 	if t.state != Connected { // a lost session is sound: resume it
 		t.resume()
 		return
@@ -148,6 +169,10 @@ func (t *turn) probed() {
 }
 
 func (t *turn) probeFault(v classifier.Verdict, missing bool) {
+	if t.proving { // the poll will tell
+		t.sideProbe = false
+		return
+	}
 	if t.state != Connected {
 		t.examined(v, missing)
 		return

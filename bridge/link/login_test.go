@@ -391,7 +391,7 @@ func TestStorageAwayIsNoLossOfWeChat(t *testing.T) {
 func TestASlowSinkIsNoSilence(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		f := newFake()
-		f.noProbe = true
+		f.noProbe, f.prompt = true, true
 		r := start(t, f, &vault{})
 		r.until(Connected, 2*time.Second)
 		r.sink.mu.Lock()

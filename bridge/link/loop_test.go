@@ -12,15 +12,22 @@ import (
 )
 
 func TestStoredSessionConnectsWithoutAPerson(t *testing.T) {
+	for name, prompt := range map[string]bool{"first poll held": false, "first poll answered": true} {
+		t.Run(name, func(t *testing.T) { connectsAtOnce(t, prompt) })
+	}
+}
+
+func connectsAtOnce(t *testing.T, prompt bool) {
 	bubble(t, func(t *testing.T) {
 		f := newFake()
+		f.prompt = prompt
 		r := start(t, f, &vault{})
 		if _, _, err := r.Admit(); err != ErrHeld {
 			t.Errorf("Admit before the login: %v, want ErrHeld", err)
 		}
 		began := time.Now()
 		r.until(Connected, 2*time.Second)
-		if took := time.Since(began); took > 1500*time.Millisecond {
+		if took := time.Since(began); took > 1800*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
 		if got := r.states(); !cmp.Equal(got, []State{Starting, Connecting, Connected}) {
@@ -76,6 +83,37 @@ func TestOutageIsOneLossAndResumesTheSession(t *testing.T) {
 		pass(3 * time.Minute)
 		if n := r.Status().Attempt; n != 0 {
 			t.Errorf("attempt %d after a stable time", n)
+		}
+	})
+}
+
+func TestAHeldPollIsNoProofWhileNothingElseIsAnswered(t *testing.T) {
+	for name, change := range map[string]func(*fake){
+		"the server hangs":     func(f *fake) { f.hung = true },
+		"the probe is refused": func(f *fake) { f.notify = fault(classifier.OpNotify, 3) },
+		"there is no probe":    func(f *fake) { f.noProbe = true },
+	} {
+		bubbleless(t, name, func(t *testing.T) {
+			f := newFake()
+			f.login = func(context.Context, wechat.LoginRequest) error { f.set(change); return nil }
+			r := start(t, f, &vault{})
+			pass(20 * time.Second)
+			if s := r.Status(); s.State != Connecting || s.Sending != Held {
+				t.Errorf("%s, %s", s.State, s.Sending)
+			}
+		})
+	}
+}
+
+func TestARefusalAfterTheHeldPollConnectedIsALossAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFake()
+		f.hold = 10 * time.Second
+		r := start(t, f, &vault{})
+		r.until(Connected, 2*time.Second)
+		f.set(func(f *fake) { f.after = fault(classifier.OpSyncCheck, 1101) })
+		if s := r.until(Reconnecting, 11*time.Second); s.Reason.Code != "logged_out_by_phone" {
+			t.Errorf("reason %+v", s.Reason)
 		}
 	})
 }

@@ -104,7 +104,7 @@ func TestTooOftenKeepsTheSessionAndSlowsDown(t *testing.T) {
 		f := newFake()
 		r := start(t, f, &vault{})
 		r.until(Connected, 2*time.Second)
-		f.set(func(f *fake) { f.sync = fault(classifier.OpSync, 1205); f.polls = 0 })
+		f.set(func(f *fake) { f.sync = fault(classifier.OpSync, 1205); f.polls, f.probes = 0, 0 })
 		pass(5 * time.Minute)
 		if s := r.Status(); s.State != Connected || s.Sending != Slowed || len(f.climbs) != 1 {
 			t.Errorf("%s %s climbs %v", s.State, s.Sending, f.climbs)

@@ -128,6 +128,8 @@ func (t *turn) ofThisSession(e event) {
 		t.loginFault(e.verdict, e.noRung)
 	case evPoll:
 		t.pulse(e.filled, e.lasted)
+	case evHeld:
+		t.held()
 	case evPollFault:
 		t.pollFault(e.verdict)
 	case evSlept:

@@ -40,7 +40,7 @@ func (w *world) feed(e event) {
 	before := w.m
 	var fx []effect
 	w.m, fx = step(w.m, e, w.now, rapid.Float64Range(0, 0.999).Draw(w.t, "jitter"))
-	if w.m.state == Connected && before.state != Connected && e.kind != evPoll {
+	if w.m.state == Connected && before.state != Connected && e.kind != evPoll && e.kind != evProbe {
 		w.t.Fatalf("connected by event %v", e.kind)
 	}
 	if before.state == Blocked && w.m.state != Blocked && w.m.state != Stopped && !(e.kind == evLoginCommand && e.force) {
@@ -151,8 +151,13 @@ func (w *world) good() {
 		w.climbed(e)
 		return
 	case polling:
-		e.kind, e.lasted = evPoll, 25*time.Second
 		w.answered = true
+		if w.m.proving && rapid.Bool().Draw(w.t, "held") {
+			w.feed(event{kind: evHeld, gen: w.m.gen})
+			w.feed(event{kind: evProbe, gen: w.m.gen})
+			return
+		}
+		e.kind, e.lasted = evPoll, 25*time.Second
 	case taking:
 		e.kind = evTaken
 	case probing:

@@ -112,8 +112,12 @@ func loginFault(ctx context.Context, gen uint64, rung wechat.Rung, err error) ev
 // the socket is open. first is the poll that proves a login, which runs within
 // the breaker's probe.
 func (l *Link) poll(ctx context.Context, gen uint64, s *session, first bool) {
-	done := func(error) {}
-	if !first {
+	var done func(error)
+	if first {
+		held := time.AfterFunc(heldTime, func() { l.mail.put(event{kind: evHeld, gen: gen}) })
+		defer held.Stop()
+		done = l.firstDone
+	} else {
 		var err error
 		if done, err = l.breaker.admit(); err != nil {
 			return // it has opened, and the loop is about to be told
@@ -135,6 +139,14 @@ func (l *Link) poll(ctx context.Context, gen uint64, s *session, first bool) {
 	e.gen, e.batch, e.lasted = gen, batch, time.Since(start)
 	e.filled = len(batch.Events) > 0 || batch.Cursor != nil
 	l.mail.put(e)
+}
+
+// firstDone reports a first poll that went on after it had closed the breaker;
+// before, its outcome is that of the probe, which the loop reports.
+func (l *Link) firstDone(outcome error) {
+	if done, err := l.breaker.admit(); err == nil {
+		done(outcome)
+	}
 }
 
 // pollEnd is how a poll ended.
