@@ -1,0 +1,23 @@
+package outbox
+
+// Codes that intake and courier add to those of wire and classifier.
+const (
+	codeNotVisible      = "recipient_not_visible"    // waiting: nobody of this name can be seen yet
+	codeUnknownTo       = "unknown_recipient"        // nobody has this name
+	codeAmbiguousTo     = "ambiguous_recipient"      // several have it
+	codeUnknownMember   = "unknown_member"           // nobody in the room has this name
+	codeAmbiguousMember = "ambiguous_member"         // several in the room have it
+	codeNoRoom          = "not_a_room"               // mention works in rooms only
+	codeIDConflict      = "id_conflict"              // the id belongs to another command
+	codeUnsupported     = "unsupported_by_transport" // the transport cannot do it
+	codeTextTooLong     = "text_too_long"            // longer than the transport takes
+	codeTooLarge        = "media_too_large"          // larger than the transport takes
+	codeEmptyFile       = "empty_file"               // an object of 0 bytes
+	codeNoObject        = "object_unreadable"        // missing, a link, or not to be read in time
+	codeExpired         = "expired"                  // its time was over
+	codeUnknownID       = "unknown_id"               // revoke names nothing that was sent
+	codeNotSent         = "not_sent"                 // revoke names what did not go out
+	codeTooLate         = "too_late"                 // revoke comes later than WeChat allows
+	codeListIncomplete  = "list_incomplete"          // some parts of a list were not sent
+	codeOutcomeLost     = "outcome_lost"             // a crash left open whether WeChat took it
+)

@@ -1,0 +1,85 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"wechat-bridge/bridge/wire"
+)
+
+// refresh is how often the age of the oldest delivery is looked up while
+// something waits.
+const refresh = 5 * time.Second
+
+// counts are figures for the status.
+type counts struct {
+	cfg      Config
+	waiting  atomic.Int64
+	sentAt   atomic.Int64 // unix nanoseconds
+	held     atomic.Int64
+	inFlight atomic.Int64
+
+	mu     sync.Mutex
+	oldest time.Time
+}
+
+func (c *counts) backlog() (uint64, time.Time) {
+	n := c.waiting.Load()
+	if n <= 0 {
+		return 0, time.Time{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return uint64(n), c.oldest
+}
+
+func (c *counts) lastSent() time.Time {
+	if n := c.sentAt.Load(); n > 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}
+
+func (c *counts) window() (int, int) { return int(c.held.Load()), int(c.inFlight.Load()) }
+
+func (c *counts) setWindow(held, inFlight int) {
+	c.held.Store(int64(held))
+	c.inFlight.Store(int64(inFlight))
+}
+
+func (c *counts) run(ctx context.Context) error {
+	for pause(ctx, refresh) == nil {
+		if c.waiting.Load() > 0 {
+			c.look(ctx)
+		}
+	}
+	return nil
+}
+
+var errEnough = errors.New("seen enough")
+
+// look finds the oldest delivery in buffer and parking.
+func (c *counts) look(ctx context.Context) {
+	var oldest time.Time
+	first := func(s wire.Stored) error {
+		at := s.At
+		if it, err := decodeItem(s.Body); err == nil {
+			at = it.At
+		}
+		if oldest.IsZero() || at.Before(oldest) {
+			oldest = at
+		}
+		return errEnough
+	}
+	for _, sweep := range []func(context.Context, uint64, func(wire.Stored) error) error{c.cfg.Buffer.Sweep, c.cfg.Parking.Sweep} {
+		if err := sweep(ctx, 0, first); err != nil && !errors.Is(err, errEnough) {
+			return // NATS is away: keep what is known
+		}
+	}
+	c.mu.Lock()
+	c.oldest = oldest
+	c.mu.Unlock()
+}

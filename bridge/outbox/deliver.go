@@ -1,0 +1,314 @@
+package outbox
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"wechat-bridge/bridge/wechat"
+	"wechat-bridge/bridge/wire"
+	"wechat-bridge/classifier"
+)
+
+// what became of one turn of a delivery.
+type what int
+
+const (
+	done    what = iota // its chain is final
+	repeat              // its turn comes again after a wait
+	refused             // the gate is closed
+	left                // the process ends: leave it as it is
+)
+
+type outcome struct {
+	what  what
+	state wire.State // done
+	wait  time.Duration
+	found bool // somebody else had expired and removed it
+}
+
+// deliver is one turn of a lane's delivery, outside the loop.
+func (c *courier) deliver(l *lane, d *delivery) {
+	o := c.turn(d)
+	switch o.what {
+	case done:
+		c.finish(l, d, o)
+	case left:
+		c.post(func() { c.inFlight-- })
+	default:
+		c.post(func() { c.putBack(l, o) })
+	}
+}
+
+func (c *courier) putBack(l *lane, o outcome) {
+	c.inFlight--
+	if o.what == refused {
+		c.refused()
+	}
+	l.giveBack(time.Now().Add(o.wait))
+	c.wake(l)
+}
+
+// finish frees the lane and acknowledges what is final; l may be nil.
+func (c *courier) finish(l *lane, d *delivery, o outcome) {
+	if o.what != done {
+		if l == nil {
+			c.unrefused(d)
+		}
+		return
+	}
+	c.post(func() { c.freed(l, d) })
+	if d.List != "" {
+		if err := c.lists.mark(c.work, d.item, d.trace, o.state); err != nil {
+			return
+		}
+	}
+	if d.queue != nil {
+		if !c.unpark(c.work, d.seq) {
+			return
+		}
+	} else {
+		if persist(c.work, c.log, "acknowledge", func() error { return d.inlet.Done(c.work, d.seq) }) != nil {
+			return
+		}
+		c.release(1)
+	}
+	if !o.found {
+		c.counts.waiting.Add(-1)
+	}
+	c.post(func() { c.forget(d) })
+}
+
+// unrefused lets a parked head be looked at again.
+func (c *courier) unrefused(d *delivery) {
+	if d.queue != nil {
+		c.post(func() { d.queue.ending = false })
+	}
+}
+
+func (c *courier) freed(l *lane, d *delivery) {
+	if l != nil {
+		c.inFlight--
+		l.busy = nil
+	}
+	if q := d.queue; q != nil && q.head == d {
+		q.head, q.ending = nil, false
+		c.load(q)
+	}
+	if l != nil {
+		c.wake(l)
+	}
+}
+
+func (c *courier) forget(d *delivery) {
+	if name := (held{d.Key, d.StreamSeq}); c.held[name] == d {
+		delete(c.held, name)
+	}
+}
+
+// locate reads where a delivery's chain is.
+func (c *courier) locate(d *delivery) (record, position, error) {
+	last, err := c.chain.last(c.ctx, d.Key)
+	if err != nil {
+		return last, posLost, err
+	}
+	pos := decidePosition(&last, d.command(), c.me, d.marked)
+	d.rec, d.prog = last.seq, progressOf(&last)
+	if pos == posLost {
+		c.log.Error().Str("event", "outbox_superseded").Str("key", d.Key).Uint64("epoch", last.Epoch).
+			Msg("another worker has this account: nothing more is sent here")
+	}
+	return last, pos, nil
+}
+
+// turn takes a delivery as far as it can go now.
+func (c *courier) turn(d *delivery) outcome {
+	for {
+		pos := posReady
+		if d.rec == 0 {
+			last, at, err := c.locate(d)
+			switch {
+			case err != nil || at == posLost:
+				return outcome{what: left}
+			case at == posDone:
+				return outcome{what: done, state: finalState(&last), found: last.State == wire.Expired}
+			case at == posAmbiguous:
+				d.prog.dup = true
+			}
+			pos = at
+		}
+		if o, over := c.endEarly(d, pos); over {
+			return o
+		}
+		o, moved := c.attempt(d, pos)
+		if !moved {
+			return o
+		}
+		d.rec = 0 // somebody wrote to the chain: decide anew
+	}
+}
+
+// endEarly ends what must not be sent: its time is over, or nobody may know
+// whether it was sent already.
+func (c *courier) endEarly(d *delivery, pos position) (outcome, bool) {
+	now := time.Now()
+	late := !d.Expires.IsZero() && !now.Before(d.Expires)
+	switch {
+	case pos == posMarked:
+		return outcome{}, false
+	case pos == posAmbiguous && (late || d.Report || d.prog.attempt >= maxAttempts):
+		return c.end(d, unknown(d.base(c.cfg.Account, c.cfg.Epoch), d.prog, outcomeLost, now)), true
+	case pos == posReady && late:
+		return c.end(d, expired(d.base(c.cfg.Account, c.cfg.Epoch), d.prog, now)), true
+	}
+	return outcome{}, false
+}
+
+var outcomeLost = classifier.Verdict{
+	Class: classifier.Unknown, Code: codeOutcomeLost,
+	Message: classifier.Text{EN: "The bridge ended while WeChat's answer was awaited, so it cannot be known whether WeChat took it."},
+}
+
+// end writes a final record after the one that is known. A record that
+// somebody else wrote in between is looked at in another turn.
+func (c *courier) end(d *delivery, rec wire.Delivery) outcome {
+	seq, _, err := c.chain.write(c.work, step{d.Key, d.rec, rec, d.trace})
+	if err != nil {
+		return outcome{what: left}
+	}
+	if seq == 0 {
+		d.rec = 0
+		return outcome{what: repeat}
+	}
+	return outcome{what: done, state: rec.State}
+}
+
+// reject ends a delivery as rejected, whatever record is last, unless it is
+// final or may have been sent.
+func (c *courier) reject(d *delivery, r *wire.Rejection, candidates []wire.Peer) outcome {
+	for {
+		if d.rec == 0 {
+			last, pos, err := c.locate(d)
+			switch {
+			case err != nil || pos == posLost:
+				return outcome{what: left}
+			case pos == posDone:
+				return outcome{what: done, state: finalState(&last)}
+			}
+		}
+		base := d.base(c.cfg.Account, c.cfg.Epoch)
+		rec := c.carry(d, rejected(base, r, candidates, time.Now()))
+		if d.prog.dup { // an earlier attempt may have arrived
+			rec = unknown(base, d.prog, outcomeLost, time.Now())
+		}
+		if o := c.end(d, rec); o.what != repeat {
+			return o
+		}
+	}
+}
+
+// attempt composes, waits for the pace and the gate, and sends. moved says
+// that the chain is not where it was thought to be.
+func (c *courier) attempt(d *delivery, pos position) (o outcome, moved bool) {
+	out, early := c.compose(d)
+	if early != nil {
+		return *early, false
+	}
+	if c.pace.wait(c.ctx) != nil {
+		return outcome{what: left}, false
+	}
+	if c.ctx.Err() != nil {
+		return outcome{what: left}, false
+	}
+	sender, report, err := c.cfg.Gate.Admit()
+	if err != nil {
+		return outcome{what: refused}, false
+	}
+	if pos != posMarked {
+		if o, moved = c.mark(d); moved || o.what != done {
+			report(unused)
+			return o, moved
+		}
+	}
+	d.marked = 0
+	c.pace.used(time.Now())
+	return c.send(d, out, sender, report)
+}
+
+// unused tells the breaker that an admission was given back: it says nothing
+// about the connection.
+var unused, _ = classifier.Known("cancelled")
+
+// mark writes the sending record: durable before the first byte leaves. It
+// does not wait for NATS for long, as the admission is somebody else's turn.
+func (c *courier) mark(d *delivery) (o outcome, moved bool) {
+	p := d.prog
+	p.attempt++
+	ctx, cancel := context.WithTimeout(c.work, markTime)
+	defer cancel()
+	rec := sending(d.base(c.cfg.Account, c.cfg.Epoch), p, d.peer.ID)
+	seq, _, err := c.chain.write(ctx, step{d.Key, d.rec, rec, d.trace})
+	switch {
+	case c.work.Err() != nil:
+		return outcome{what: left}, false
+	case err != nil: // it may be stored all the same: locate tells
+		d.marked, d.rec = p.attempt, 0
+		return outcome{what: repeat, wait: holdTime}, false
+	case seq == 0:
+		return outcome{}, true
+	}
+	d.rec, d.prog = seq, p
+	return outcome{}, false
+}
+
+// send hands the message to WeChat and writes what became of it.
+func (c *courier) send(d *delivery, out wechat.Outgoing, sender wechat.Sender, report func(classifier.Verdict)) (outcome, bool) {
+	start := time.Now()
+	receipt, err := sender.Send(c.work, out)
+	now := time.Now()
+	v := classifier.JudgeError(err)
+	report(v)
+	a := attempt{verdict: v, took: now.Sub(start), report: d.Report, stopped: err != nil && c.work.Err() != nil}
+	n, p := decideNext(d.prog, a)
+	if v.Class == classifier.RateLimited {
+		c.pace.throttled(now, delay(v, d.tries, rand.Float64()))
+	}
+	base := d.base(c.cfg.Account, c.cfg.Epoch)
+	var rec wire.Delivery
+	var wait time.Duration
+	switch n {
+	case nextLeave:
+		return outcome{what: left}, false
+	case nextSent:
+		rec = sent(base, p, receipt.MessageID, receipt.Peer.ID, now)
+		c.counts.sentAt.Store(now.UnixNano())
+	case nextFail:
+		rec = failed(base, p, v, now)
+	case nextUnknown:
+		rec = unknown(base, p, v, now)
+	default:
+		wait = delay(v, d.tries, rand.Float64())
+		if n == nextRetry {
+			p.tried += wait
+		}
+		rec = retrying(base, p, v, now.Add(wait))
+	}
+	return c.concluded(d, rec, p, wait)
+}
+
+// concluded writes the record that follows an attempt.
+func (c *courier) concluded(d *delivery, rec wire.Delivery, p progress, wait time.Duration) (outcome, bool) {
+	seq, last, err := c.chain.write(c.work, step{d.Key, d.rec, rec, d.trace})
+	switch {
+	case err != nil || seq == 0 && c.me.superseded(&last) && !last.State.Final():
+		return outcome{what: left}, false
+	case seq == 0:
+		return outcome{}, true
+	}
+	if rec.State.Final() {
+		return outcome{what: done, state: rec.State}, false
+	}
+	d.rec, d.prog = seq, p
+	d.tries++
+	return outcome{what: repeat, wait: wait}, false
+}

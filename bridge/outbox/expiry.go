@@ -1,0 +1,248 @@
+package outbox
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"wechat-bridge/bridge/wire"
+)
+
+// maxDue is how many expiries are kept in memory; what lies later is found by
+// another sweep when its time comes near.
+const maxDue = 16_384
+
+// lookAgainAfter is when something whose time came during an attempt is looked
+// at again.
+const lookAgainAfter = 20 * time.Second
+
+// due is when a delivery expires and where it rests.
+type due struct {
+	at     int64 // unix milliseconds
+	seq    uint64
+	parked bool
+}
+
+type dueHeap []due
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].at < h[j].at }
+func (h dueHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *dueHeap) Push(x any)        { *h = append(*h, x.(due)) }
+func (h *dueHeap) Pop() any {
+	old := *h
+	last := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return last
+}
+
+// expirer ends in time what waits too long, also while WeChat is away: it
+// looks at buffer and parking without taking anything out.
+type expirer struct {
+	cfg    Config
+	chain  *chain
+	lists  *lists
+	counts *counts
+	log    zerolog.Logger
+
+	mu    sync.Mutex
+	heap  dueHeap
+	cut   int64 // what is due then or later is not in the heap; 0 = all is
+	moved chan struct{}
+	me    worker
+}
+
+func newExpirer(cfg Config, ch *chain, ls *lists, counts *counts) *expirer {
+	return &expirer{cfg: cfg, chain: ch, lists: ls, counts: counts, log: cfg.Log, moved: make(chan struct{}, 1)}
+}
+
+// add notes one delivery.
+func (e *expirer) add(at time.Time, seq uint64, parked bool) {
+	if at.IsZero() {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	d := due{at.UnixMilli(), seq, parked}
+	if e.cut > 0 && d.at >= e.cut {
+		return
+	}
+	heap.Push(&e.heap, d)
+	if len(e.heap) > 2*maxDue {
+		e.shrink()
+	}
+	if e.heap[0] == d {
+		select {
+		case e.moved <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// shrink keeps the earlier half. A sorted slice is a heap.
+func (e *expirer) shrink() {
+	slices.SortFunc(e.heap, func(a, b due) int { return cmp.Compare(a.at, b.at) })
+	e.cut = e.heap[maxDue].at
+	n := maxDue
+	for n > 0 && e.heap[n-1].at == e.cut {
+		n--
+	}
+	if n == 0 { // all at once: keep them
+		e.cut = 0
+		return
+	}
+	e.heap = slices.Clone(e.heap[:n])
+}
+
+func (e *expirer) run(ctx context.Context) error {
+	e.me = worker{e.cfg.Epoch, time.Now()}
+	if e.sweep(ctx, true) != nil {
+		return nil
+	}
+	for ctx.Err() == nil {
+		d, wait, sweep := e.next(time.Now())
+		switch {
+		case sweep:
+			if e.sweep(ctx, false) != nil {
+				return nil
+			}
+		case wait > 0:
+			e.rest(ctx, wait)
+		default:
+			if e.expire(ctx, d) != nil {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// next pops what is due, or tells how long nothing is. sweep says that the
+// heap has run out of what is known to exist.
+func (e *expirer) next(now time.Time) (d due, wait time.Duration, sweep bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.heap) == 0 {
+		if e.cut > 0 {
+			e.cut = 0
+			return d, 0, true
+		}
+		return d, time.Hour, false
+	}
+	if wait = time.UnixMilli(e.heap[0].at).Sub(now); wait > 0 {
+		return d, wait, false
+	}
+	return heap.Pop(&e.heap).(due), 0, false
+}
+
+func (e *expirer) rest(ctx context.Context, wait time.Duration) {
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-e.moved:
+	case <-ctx.Done():
+	}
+}
+
+// sweep fills the heap from buffer and parking. Its error is the context's.
+func (e *expirer) sweep(ctx context.Context, count bool) error {
+	for _, in := range []struct {
+		parked bool
+		sweep  func(context.Context, uint64, func(wire.Stored) error) error
+	}{{false, e.cfg.Buffer.Sweep}, {true, e.cfg.Parking.Sweep}} {
+		from := uint64(0)
+		err := persist(ctx, e.log, "sweep", func() error {
+			return in.sweep(ctx, from, func(s wire.Stored) error {
+				from = s.Seq + 1
+				e.add(s.Expires, s.Seq, in.parked)
+				if count {
+					e.counts.waiting.Add(1)
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// expire ends one delivery whose time is over. Its error is the context's.
+func (e *expirer) expire(ctx context.Context, d due) error {
+	s, err := e.read(ctx, d)
+	if err != nil || s.Seq != d.seq {
+		return err
+	}
+	it, bad := decodeItem(s.Body)
+	if bad != nil {
+		return e.remove(ctx, d)
+	}
+	last, err := e.chain.last(ctx, it.Key)
+	if err != nil {
+		return err
+	}
+	last, err = e.chain.settle(ctx, it.Key, s.Trace, last, func(last record) (wire.Delivery, bool) {
+		if decidePosition(&last, it.command(), e.me, 0) != posReady {
+			return wire.Delivery{}, false
+		}
+		return expired(it.base(e.cfg.Account, e.cfg.Epoch), progressOf(&last), time.Now()), true
+	})
+	if err != nil {
+		return err
+	}
+	if last.of(it.command()) && !last.State.Final() { // sending: only its answer ends it
+		e.add(time.Now().Add(lookAgainAfter), d.seq, d.parked)
+		return nil
+	}
+	return e.clear(ctx, d, s, it, &last)
+}
+
+// clear removes what is final.
+func (e *expirer) clear(ctx context.Context, d due, s wire.Stored, it *item, last *record) error {
+	if it.List != "" && last.of(it.command()) {
+		if err := e.lists.mark(ctx, it, s.Trace, finalState(last)); err != nil {
+			return err
+		}
+	}
+	if err := e.remove(ctx, d); err != nil {
+		return err
+	}
+	e.counts.waiting.Add(-1)
+	return nil
+}
+
+// read gets one message; another sequence says that it is gone.
+func (e *expirer) read(ctx context.Context, d due) (wire.Stored, error) {
+	sweep := e.cfg.Buffer.Sweep
+	if d.parked {
+		sweep = e.cfg.Parking.Sweep
+	}
+	var got wire.Stored
+	err := persist(ctx, e.log, "read expired", func() error {
+		err := sweep(ctx, d.seq, func(s wire.Stored) error {
+			got = s
+			return errEnough
+		})
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		return err
+	})
+	return got, err
+}
+
+func (e *expirer) remove(ctx context.Context, d due) error {
+	remove := e.cfg.Buffer.Remove
+	if d.parked {
+		remove = e.cfg.Parking.Remove
+	}
+	return persist(ctx, e.log, "remove expired", func() error { return remove(ctx, d.seq) })
+}

@@ -1,0 +1,109 @@
+package outbox
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"wechat-bridge/bridge/wechat"
+	"wechat-bridge/bridge/wire"
+)
+
+// item is one accepted delivery as buffer and parking keep it: all that the
+// courier needs, so that nothing else has to be read to send it.
+type item struct {
+	ID        string         `json:"id"`
+	Key       string         `json:"key"`
+	StreamSeq uint64         `json:"seq"` // of the command in WECHAT_SEND
+	At        time.Time      `json:"at"`  // when NATS stored the command
+	Expires   time.Time      `json:"exp"`
+	Digest    string         `json:"dig"`
+	To        wire.Recipient `json:"to"`
+
+	Kind       wire.Kind  `json:"kind"`
+	Text       string     `json:"text,omitempty"`
+	Link       *wire.Link `json:"link,omitempty"`
+	Media      *kept      `json:"media,omitempty"`
+	Mention    []string   `json:"mention,omitempty"`
+	MentionAll bool       `json:"all,omitempty"`
+	Revoke     string     `json:"revoke,omitempty"` // the key of the earlier send
+	Report     bool       `json:"report,omitempty"` // on_unknown: report
+
+	List   string `json:"list,omitempty"` // the list's id; empty for a single delivery
+	Part   int    `json:"part,omitempty"`
+	Parts  int    `json:"parts,omitempty"`
+	Rec    uint64 `json:"rec,omitempty"`    // sequence of the chain's last record when this was stored; 0 = look
+	Waited bool   `json:"waited,omitempty"` // that record is waiting
+	// WaitUntil is how long a recipient that is not visible is waited for.
+	WaitUntil time.Time `json:"until,omitzero"`
+}
+
+// kept is a medium that rests under out/.
+type kept struct {
+	Object string `json:"object"`
+	Name   string `json:"name"`
+	Size   int64  `json:"size"`
+}
+
+// order is the position in the order of acceptance.
+type order struct {
+	seq  uint64
+	part int
+}
+
+func (o order) less(p order) bool {
+	return o.seq < p.seq || o.seq == p.seq && o.part < p.part
+}
+
+func (i *item) order() order { return order{i.StreamSeq, i.Part} }
+
+func (i *item) query() wechat.Query {
+	return wechat.Query{
+		Name: i.To.Name, ID: i.To.ID, Remark: i.To.Remark, Nickname: i.To.Nickname,
+		Alias: i.To.Alias, Room: i.To.Room, Type: wechat.PeerType(i.To.Type),
+	}
+}
+
+func (i *item) encode() ([]byte, error) {
+	b, err := json.Marshal(i)
+	if err != nil {
+		return nil, fmt.Errorf("encode delivery: %w", err)
+	}
+	return b, nil
+}
+
+var errNoItem = errors.New("this is no delivery")
+
+func decodeItem(body []byte) (*item, error) {
+	var i item
+	if err := json.Unmarshal(body, &i); err != nil {
+		return nil, fmt.Errorf("decode delivery: %w", err)
+	}
+	if i.ID == "" || i.Key == "" || i.Kind == "" || i.At.IsZero() {
+		return nil, errNoItem
+	}
+	return &i, nil
+}
+
+// clientID is WeChat's ClientMsgId of a delivery: 17 digits that do not begin
+// with 0, the same on every attempt and after every crash.
+func clientID(account, key string, streamSeq uint64) string {
+	sum := sha256.Sum256([]byte(account + "\x00" + key + "\x00" + strconv.FormatUint(streamSeq, 10)))
+	const low = 10_000_000_000_000_000
+	return strconv.FormatUint(low+binary.BigEndian.Uint64(sum[:8])%(9*low), 10)
+}
+
+// token makes an opaque queue name of the parking.
+func token(kind string, of []byte) string {
+	sum := sha256.Sum256(of)
+	return kind + hex.EncodeToString(sum[:10])
+}
+
+func laneToken(peer string) string { return token("l", []byte(peer)) }
+
+func (i *item) recipientToken() string { return token("u", i.To.JSON()) }

@@ -1,0 +1,102 @@
+package outbox
+
+import (
+	"slices"
+	"time"
+
+	"wechat-bridge/bridge/wechat"
+)
+
+// delivery is an item in the courier's memory.
+type delivery struct {
+	*item
+	trace string
+	high  bool
+	inlet Inlet  // where it is acknowledged; nil for a parked one
+	seq   uint64 // in the buffer or in the parking
+	queue *queue // of a parked one
+
+	rec    uint64   // the chain's last record as far as known; 0 = look
+	prog   progress // as that record says
+	marked int      // attempt whose sending record is written but was not acted upon
+	tries  int      // in a row in this process, for the back-off
+	since  time.Time
+	peer   wechat.Peer // whom it goes to
+}
+
+// before orders deliveries of one chat.
+func (d *delivery) before(e *delivery) bool {
+	if d.high != e.high {
+		return d.high
+	}
+	return d.order().less(e.order())
+}
+
+// lane is one chat: one delivery at a time, in order.
+type lane struct {
+	peer   wechat.Peer
+	memory []*delivery
+	queues map[string]*queue // parked ones that go to this chat
+	busy   *delivery
+	until  time.Time // not before
+	ready  bool      // it is in the list of those that can go
+}
+
+// add puts a delivery in its place.
+func (l *lane) add(d *delivery) {
+	i := len(l.memory)
+	for i > 0 && d.before(l.memory[i-1]) {
+		i--
+	}
+	l.memory = slices.Insert(l.memory, i, d)
+}
+
+// full reports that the next delivery must be parked: what is parked goes
+// first.
+func (l *lane) full() bool { return len(l.memory) >= laneSize || len(l.queues) > 0 }
+
+func (l *lane) idle() bool {
+	return l.busy == nil && len(l.memory) == 0 && len(l.queues) == 0
+}
+
+// next is the delivery whose turn it is, or nil while one is under way, nothing
+// is there or a parked one is still being read.
+func (l *lane) next(now time.Time) *delivery {
+	if l.busy != nil || now.Before(l.until) {
+		return nil
+	}
+	var first *delivery
+	if len(l.memory) > 0 {
+		first = l.memory[0]
+	}
+	for _, q := range l.queues {
+		if q.head == nil {
+			if first != nil && q.floor != (order{}) && first.order().less(q.floor) {
+				continue // older than all that is parked there
+			}
+			return nil
+		}
+		if first == nil || q.head.before(first) {
+			first = q.head
+		}
+	}
+	return first
+}
+
+// take makes a delivery the one under way.
+func (l *lane) take(d *delivery) {
+	l.busy = d
+	if len(l.memory) > 0 && l.memory[0] == d {
+		l.memory[0] = nil
+		l.memory = l.memory[1:]
+	}
+}
+
+// giveBack returns what was under way to its place.
+func (l *lane) giveBack(until time.Time) {
+	d := l.busy
+	l.busy, l.until = nil, until
+	if d.queue == nil {
+		l.add(d)
+	}
+}

@@ -1,0 +1,279 @@
+package outbox
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"wechat-bridge/bridge/wire"
+)
+
+// queue is one token of the parking. Only its head is in memory. Whom it goes
+// to is asked anew for each head, so that a token means nothing.
+type queue struct {
+	token   string
+	lane    *lane // of the head; nil while that has none
+	head    *delivery
+	floor   order       // nothing in it is older; zero = not known
+	cursor  uint64      // the head is looked for after it
+	loading bool        // the head is being read
+	parking bool        // pending ones are being written
+	pending []*delivery // to be parked, in order
+	ending  bool        // the head is being refused
+}
+
+func (c *courier) queueOf(token string) *queue {
+	q := c.queues[token]
+	if q == nil {
+		q = &queue{token: token}
+		c.queues[token] = q
+	}
+	return q
+}
+
+func (c *courier) join(q *queue, l *lane) {
+	q.lane = l
+	l.queues[q.token] = q
+}
+
+func (c *courier) leave(q *queue) {
+	if q.lane != nil {
+		delete(q.lane.queues, q.token)
+		q.lane = nil
+	}
+}
+
+// openParking reads what a former process parked; nothing is sent before.
+func (c *courier) openParking() {
+	var tokens []string
+	err := persist(c.ctx, c.log, "list parked", func() (err error) {
+		tokens, err = c.cfg.Parking.Tokens(c.ctx)
+		return err
+	})
+	if err != nil {
+		return
+	}
+	c.post(func() {
+		c.toLoad = len(tokens)
+		for _, t := range tokens {
+			c.load(c.queueOf(t))
+		}
+		c.parkingOpen()
+	})
+}
+
+// parkingOpen starts fetching when all heads of the start are known.
+func (c *courier) parkingOpen() {
+	if c.loaded || c.toLoad > 0 {
+		return
+	}
+	c.loaded = true
+	c.lookAgain()
+	c.jobs.Go(func() { c.fetch(c.cfg.Normal, false) })
+	if c.cfg.High != nil {
+		c.jobs.Go(func() { c.fetch(c.cfg.High, true) })
+	}
+}
+
+// load reads a queue's head.
+func (c *courier) load(q *queue) {
+	if q.loading || q.head != nil {
+		return
+	}
+	q.loading = true
+	after := q.cursor
+	c.jobs.Go(func() {
+		c.slots <- struct{}{}
+		defer func() { <-c.slots }()
+		var s wire.Stored
+		err := persist(c.ctx, c.log, "read parked", func() (err error) {
+			s, err = c.cfg.Parking.Head(c.ctx, q.token, after)
+			return err
+		})
+		if err == nil {
+			c.post(func() { c.headRead(q, s) })
+		}
+	})
+}
+
+func (c *courier) headRead(q *queue, s wire.Stored) {
+	q.loading = false
+	if !c.loaded {
+		c.toLoad--
+		defer c.parkingOpen()
+	}
+	if s.Seq == 0 {
+		c.emptied(q)
+		return
+	}
+	q.cursor = s.Seq
+	it, err := decodeItem(s.Body)
+	if err != nil {
+		c.log.Error().Err(err).Str("event", "outbox_garbage").Uint64("seq", s.Seq).Msg("no delivery: dropped from the parking")
+		c.jobs.Go(func() { c.unpark(c.work, s.Seq) })
+		if !c.loaded {
+			c.toLoad++
+		}
+		c.load(q)
+		return
+	}
+	q.head = &delivery{item: it, trace: s.Trace, seq: s.Seq, queue: q, rec: it.Rec, since: s.At}
+	q.floor = it.order()
+	c.held[held{it.Key, it.StreamSeq}] = q.head
+	c.attach(q)
+}
+
+// emptied is a queue without a head: over, unless something is on its way.
+func (c *courier) emptied(q *queue) {
+	if q.parking || len(q.pending) > 0 {
+		return
+	}
+	l := q.lane
+	c.leave(q)
+	delete(c.queues, q.token)
+	if l != nil {
+		c.wake(l)
+	}
+}
+
+// attach finds the lane of a queue's head.
+func (c *courier) attach(q *queue) {
+	peer, err := c.cfg.Peers.Resolve(q.head.query())
+	if err == nil {
+		q.head.peer = peer
+		l := c.laneOf(peer)
+		if q.lane != l {
+			c.leave(q)
+			c.join(q, l)
+		}
+		c.wake(l)
+		return
+	}
+	c.leave(q)
+	switch decideWait(q.head.query(), err) {
+	case waitLoading:
+		c.headsLoad = true
+		return
+	case waitVisible:
+		if !c.waitedEnough(q.head) {
+			return
+		}
+	}
+	q.ending = true
+	c.refuse(q.head, err)
+}
+
+// waitedEnough reports that a recipient had its time to appear. An outage is
+// no such time: after it the rooms need a moment to show themselves.
+func (c *courier) waitedEnough(d *delivery) bool {
+	now := time.Now()
+	return c.open && !now.Before(d.WaitUntil) && now.Sub(c.openedAt) >= min(time.Minute, c.cfg.RecipientWait)
+}
+
+// park moves a delivery out of memory, behind what its queue holds.
+func (c *courier) park(q *queue, d *delivery) {
+	if q.head == nil && !q.loading && !q.parking && len(q.pending) == 0 {
+		q.floor = d.order()
+	}
+	q.pending = append(q.pending, d)
+	c.parkPending(q)
+}
+
+func (c *courier) parkPending(q *queue) {
+	if q.parking || len(q.pending) == 0 {
+		return
+	}
+	batch := q.pending
+	q.pending, q.parking = nil, true
+	visible := q.lane != nil
+	c.jobs.Go(func() {
+		for _, d := range batch {
+			if !c.parkOne(q.token, d, visible) {
+				return
+			}
+		}
+		c.post(func() { c.parkedAll(q, batch) })
+	})
+}
+
+func (c *courier) parkedAll(q *queue, batch []*delivery) {
+	for _, d := range batch {
+		if name := (held{d.Key, d.StreamSeq}); c.held[name] == d {
+			delete(c.held, name)
+		}
+	}
+	q.parking = false
+	c.parkPending(q)
+	c.load(q)
+}
+
+// parkOne parks one delivery: record, parking, acknowledgement. False is the
+// end of the work.
+func (c *courier) parkOne(token string, d *delivery, visible bool) bool {
+	if !visible {
+		over, err := c.sayWaiting(d)
+		if err != nil {
+			return false
+		}
+		if over {
+			c.finish(nil, d, outcome{what: done})
+			return true
+		}
+	}
+	body, err := d.encode()
+	if err != nil {
+		c.log.Error().Err(err).Msg("a delivery cannot be parked")
+		return false
+	}
+	s := wire.Stored{
+		Token: token, Body: body, Trace: d.trace, Expires: d.Expires,
+		MsgID: c.cfg.Account + "." + d.Key + "." + strconv.FormatUint(d.StreamSeq, 10),
+	}
+	if persist(c.work, c.log, "park", func() error { return c.cfg.Parking.Park(c.work, s) }) != nil {
+		return false
+	}
+	if persist(c.work, c.log, "acknowledge", func() error { return d.inlet.Done(c.work, d.seq) }) != nil {
+		return false
+	}
+	c.release(1)
+	return true
+}
+
+// sayWaiting writes once why a delivery waits. over reports that it is final.
+func (c *courier) sayWaiting(d *delivery) (over bool, err error) {
+	if d.WaitUntil.IsZero() {
+		d.WaitUntil = time.Now().Add(c.cfg.RecipientWait)
+	}
+	for !d.Waited {
+		if d.rec == 0 {
+			last, pos, err := c.locate(d)
+			if err != nil || pos == posDone {
+				return true, err
+			}
+			if pos != posReady || last.State == wire.Waiting {
+				d.Waited, d.Rec = true, 0
+				return false, nil
+			}
+		}
+		_, miss := c.cfg.Peers.Resolve(d.query())
+		rec := waiting(d.base(c.cfg.Account, c.cfg.Epoch), nearestOf(miss), "Nobody is visible as "+d.To.Describe()+" yet.", d.WaitUntil)
+		seq, _, err := c.chain.write(c.work, step{d.Key, d.rec, c.carry(d, rec), d.trace})
+		if err != nil {
+			return false, err
+		}
+		d.rec, d.Rec, d.Waited = seq, seq, seq > 0
+	}
+	return false, nil
+}
+
+func (c *courier) carry(d *delivery, rec wire.Delivery) wire.Delivery {
+	certain := rec.Certain
+	rec = d.prog.on(rec)
+	rec.Certain = rec.Certain && certain
+	return rec
+}
+
+// unpark removes one message from the parking.
+func (c *courier) unpark(ctx context.Context, seq uint64) bool {
+	return persist(ctx, c.log, "remove parked", func() error { return c.cfg.Parking.Remove(ctx, seq) }) == nil
+}
