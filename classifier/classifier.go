@@ -93,6 +93,9 @@ type Fault struct {
 
 // Error describes the fault in one line without secrets.
 func (f *Fault) Error() string {
+	if f == nil { // a typed nil in an error must not end the process
+		return "no fault"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", f.Transport, f.Op)
 	if f.HasCode {
@@ -111,7 +114,12 @@ func (f *Fault) Error() string {
 }
 
 // Unwrap gives the cause.
-func (f *Fault) Unwrap() error { return f.Cause }
+func (f *Fault) Unwrap() error {
+	if f == nil {
+		return nil
+	}
+	return f.Cause
+}
 
 // Class is the kind of an error, as users see it.
 type Class string
