@@ -1,0 +1,421 @@
+package outbox
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"wechat-bridge/bridge/wechat"
+	"wechat-bridge/bridge/wire"
+)
+
+var (
+	errAway  = errors.New("nats is away")
+	errCrash = errors.New("the process was killed")
+)
+
+// stream is a work queue or the parking, in memory.
+type stream struct {
+	last uint64
+	msgs []wire.Stored // by sequence
+}
+
+func (s *stream) put(m wire.Stored) uint64 {
+	s.last++
+	m.Seq, m.At = s.last, time.Now()
+	m.Body = bytes.Clone(m.Body)
+	s.msgs = append(s.msgs, m)
+	return m.Seq
+}
+
+func (s *stream) from(seq uint64) int {
+	i, _ := slices.BinarySearchFunc(s.msgs, seq, func(m wire.Stored, seq uint64) int {
+		return int(int64(m.Seq) - int64(seq))
+	})
+	return i
+}
+
+func (s *stream) remove(seq uint64) {
+	if i := s.from(seq); i < len(s.msgs) && s.msgs[i].Seq == seq {
+		s.msgs = slices.Delete(s.msgs, i, i+1)
+	}
+}
+
+// world is all that outlives a process: NATS and WeChat.
+type world struct {
+	mu       sync.Mutex
+	changed  chan struct{}
+	commands stream
+	outbox   stream
+	parked   stream
+	parkIDs  map[string]bool
+	ledger   map[string][]wire.Stored
+	records  uint64
+	uploads  map[string][]byte
+	kept     map[string][]byte
+	full     bool // the buffer refuses
+	chat     *fakeChat
+}
+
+func newWorld() *world {
+	return &world{
+		changed: make(chan struct{}), ledger: map[string][]wire.Stored{}, parkIDs: map[string]bool{},
+		uploads: map[string][]byte{}, kept: map[string][]byte{}, chat: &fakeChat{},
+	}
+}
+
+// signal wakes who waits; the lock is held.
+func (w *world) signal() {
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// publish is a user's publish to wechat.send.
+func (w *world) publish(body string, msgID ...string) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m := wire.Stored{Body: []byte(body)}
+	if len(msgID) > 0 {
+		m.MsgID = msgID[0]
+	}
+	defer w.signal()
+	return w.commands.put(m)
+}
+
+// chain gives the records of a key.
+func (w *world) chain(t testing.TB, key string) []wire.Delivery {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []wire.Delivery
+	for _, s := range w.ledger[key] {
+		d, _, err := wire.OpenDelivery(s.Body)
+		if err != nil {
+			t.Fatalf("record of %s: %v", key, err)
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+func (w *world) states(t testing.TB, key string) []wire.State {
+	var out []wire.State
+	for _, d := range w.chain(t, key) {
+		out = append(out, d.State)
+	}
+	return out
+}
+
+func (w *world) last(t testing.TB, key string) wire.Delivery {
+	all := w.chain(t, key)
+	if len(all) == 0 {
+		return wire.Delivery{}
+	}
+	return all[len(all)-1]
+}
+
+// left is what still waits in commands, outbox and parking.
+func (w *world) left() (int, int, int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.commands.msgs), len(w.outbox.msgs), len(w.parked.msgs)
+}
+
+// proc is one process's connection to the world. Its ports fail as fault says;
+// once dead nothing it does has an effect any more.
+type proc struct {
+	w     *world
+	mu    sync.Mutex
+	dead  bool
+	kill  context.CancelCauseFunc
+	n     int
+	fault func(n int, op string) fault
+}
+
+// fault is what goes wrong with one call.
+type fault int
+
+const (
+	ok          fault = iota
+	failBefore        // error, nothing done
+	failAfter         // done, then an error
+	crashBefore       // killed before it is done
+	crashAfter        // killed after it is done, before the answer
+)
+
+// call performs one operation under the world's lock.
+func (p *proc) call(op string, do func() error) error {
+	p.mu.Lock()
+	if p.dead {
+		p.mu.Unlock()
+		return errCrash
+	}
+	p.n++
+	f := ok
+	if p.fault != nil {
+		f = p.fault(p.n, op)
+	}
+	if f == crashBefore || f == crashAfter {
+		p.dead = true
+	}
+	if f == failBefore || f == crashBefore {
+		p.mu.Unlock()
+		return p.ended(f)
+	}
+	p.w.mu.Lock()
+	err := do()
+	p.w.mu.Unlock()
+	p.mu.Unlock()
+	if f != ok {
+		return p.ended(f)
+	}
+	return err
+}
+
+func (p *proc) ended(f fault) error {
+	if f == crashBefore || f == crashAfter {
+		p.kill(errCrash)
+		return errCrash
+	}
+	return errAway
+}
+
+func (p *proc) die() {
+	p.mu.Lock()
+	p.dead = true
+	p.mu.Unlock()
+	p.kill(errCrash)
+}
+
+// inlet is a consumer of one process: what is not acknowledged comes again to
+// the next process.
+type inlet struct {
+	p      *proc
+	name   string
+	s      *stream
+	cursor uint64
+}
+
+func (i *inlet) Fetch(ctx context.Context, limit int) ([]wire.Stored, error) {
+	for {
+		var got []wire.Stored
+		var wait chan struct{}
+		i.p.w.mu.Lock()
+		empty := i.s.from(i.cursor+1) == len(i.s.msgs)
+		wait = i.p.w.changed
+		i.p.w.mu.Unlock()
+		if empty {
+			select {
+			case <-wait:
+				continue
+			case <-ctx.Done():
+				return nil, context.Cause(ctx)
+			}
+		}
+		err := i.p.call(i.name+".fetch", func() error {
+			for _, m := range i.s.msgs[i.s.from(i.cursor+1):] {
+				if len(got) == limit {
+					break
+				}
+				got = append(got, m)
+				i.cursor = m.Seq
+			}
+			return nil
+		})
+		return got, err
+	}
+}
+
+func (i *inlet) Done(_ context.Context, seq uint64) error {
+	return i.p.call(i.name+".done", func() error { i.s.remove(seq); return nil })
+}
+
+func (p *proc) Last(_ context.Context, key string) (got wire.Stored, err error) {
+	err = p.call("ledger.last", func() error {
+		if c := p.w.ledger[key]; len(c) > 0 {
+			got = c[len(c)-1]
+		}
+		return nil
+	})
+	return got, err
+}
+
+func (p *proc) Append(_ context.Context, rec wire.Stored) (seq uint64, stored bool, err error) {
+	op := "ledger.append"
+	if d, _, err := wire.OpenDelivery(rec.Body); err == nil {
+		op += "." + string(d.State)
+	}
+	err = p.call(op, func() error {
+		if stored = p.w.fits(rec); stored {
+			seq = p.w.record(rec)
+		}
+		return nil
+	})
+	return seq, stored, err
+}
+
+func (p *proc) AppendAll(_ context.Context, recs []wire.Stored) (stored bool, err error) {
+	err = p.call("ledger.appendall", func() error {
+		for _, r := range recs {
+			if !p.w.fits(r) {
+				return nil
+			}
+		}
+		for _, r := range recs {
+			p.w.record(r)
+		}
+		stored = true
+		return nil
+	})
+	return stored, err
+}
+
+func (w *world) fits(r wire.Stored) bool {
+	c := w.ledger[r.Token]
+	return len(c) == 0 && r.After == 0 || len(c) > 0 && c[len(c)-1].Seq == r.After
+}
+
+func (w *world) record(r wire.Stored) uint64 {
+	w.records++
+	r.Seq, r.At = w.records, time.Now()
+	w.ledger[r.Token] = append(w.ledger[r.Token], r)
+	w.signal()
+	return r.Seq
+}
+
+// buffer and parking have methods of the same name.
+type buffer struct{ *proc }
+
+func (b buffer) Store(_ context.Context, items []wire.Stored) (last uint64, err error) {
+	err = b.call("buffer.store", func() error {
+		if b.w.full {
+			return wire.ErrFull
+		}
+		for _, m := range items {
+			last = b.w.outbox.put(m)
+		}
+		b.w.signal()
+		return nil
+	})
+	return last, err
+}
+
+func (b buffer) Sweep(_ context.Context, from uint64, visit func(wire.Stored) error) error {
+	return b.sweep("buffer.sweep", &b.w.outbox, from, visit)
+}
+
+func (p *proc) sweep(op string, s *stream, from uint64, visit func(wire.Stored) error) error {
+	var all []wire.Stored
+	if err := p.call(op, func() error { all = slices.Clone(s.msgs[s.from(from):]); return nil }); err != nil {
+		return err
+	}
+	for _, m := range all {
+		if err := visit(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b buffer) Remove(_ context.Context, seq uint64) error {
+	return b.call("buffer.remove", func() error { b.w.outbox.remove(seq); return nil })
+}
+
+func (b buffer) Count(context.Context) (n uint64, err error) {
+	err = b.call("buffer.count", func() error { n = uint64(len(b.w.outbox.msgs)); return nil })
+	return n, err
+}
+
+type parking struct{ *proc }
+
+func (k parking) Park(_ context.Context, item wire.Stored) error {
+	return k.call("parking.park", func() error {
+		if !k.w.parkIDs[item.MsgID] {
+			k.w.parkIDs[item.MsgID] = true
+			k.w.parked.put(item)
+		}
+		return nil
+	})
+}
+
+func (k parking) Head(_ context.Context, token string, after uint64) (got wire.Stored, err error) {
+	err = k.call("parking.head", func() error {
+		for _, m := range k.w.parked.msgs[k.w.parked.from(after+1):] {
+			if m.Token == token {
+				got = m
+				break
+			}
+		}
+		return nil
+	})
+	return got, err
+}
+
+func (k parking) Remove(_ context.Context, seq uint64) error {
+	return k.call("parking.remove", func() error { k.w.parked.remove(seq); return nil })
+}
+
+func (k parking) Tokens(context.Context) (tokens []string, err error) {
+	err = k.call("parking.tokens", func() error {
+		for _, m := range k.w.parked.msgs {
+			if !slices.Contains(tokens, m.Token) {
+				tokens = append(tokens, m.Token)
+			}
+		}
+		return nil
+	})
+	return tokens, err
+}
+
+func (k parking) Sweep(_ context.Context, from uint64, visit func(wire.Stored) error) error {
+	return k.sweep("parking.sweep", &k.w.parked, from, visit)
+}
+
+type objects struct{ *proc }
+
+type opener = func(context.Context) (io.ReadCloser, error)
+
+func open(b []byte) opener {
+	return func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b)), nil }
+}
+
+func (o objects) Upload(_ context.Context, name string) (size int64, f opener, err error) {
+	err = o.call("objects.upload", func() error {
+		b, there := o.w.uploads[name]
+		if !there {
+			return errors.New("no such object")
+		}
+		size, f = int64(len(b)), open(b)
+		return nil
+	})
+	return size, f, err
+}
+
+func (o objects) Keep(_ context.Context, name string, r io.Reader) error {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	return o.call("objects.keep", func() error { o.w.kept[name] = b; return nil })
+}
+
+func (o objects) Kept(_ context.Context, name string) (size int64, f opener, err error) {
+	err = o.call("objects.kept", func() error {
+		b, there := o.w.kept[name]
+		if !there {
+			return errors.New("no such object")
+		}
+		size, f = int64(len(b)), open(b)
+		return nil
+	})
+	return size, f, err
+}
+
+var allKinds = wechat.Abilities{
+	Kinds: []wechat.Kind{wechat.Text, wechat.Image, wechat.File, wechat.Video, wechat.Emoticon, wechat.Link, wechat.Revoke},
+	Rooms: true, Mention: true, Names: true, MaxText: 4000,
+}
