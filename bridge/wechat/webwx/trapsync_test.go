@@ -292,6 +292,15 @@ func TestTrap21DeadlyBodies(t *testing.T) {
 			}
 		})
 	}
+	t.Run("a bare object is no good answer anywhere", func(t *testing.T) {
+		w := newWorld(t)
+		tp := w.tap()
+		s := w.login(wechat.QR)
+		tp.say("webwxstatusnotify", `{}`)
+		if f := faultOf(t, s.Probe(w.ctx())); f.Body != classifier.BodyOther {
+			t.Errorf("fault %+v", f)
+		}
+	})
 	t.Run("a key whose count is smaller than its list", func(t *testing.T) {
 		w := newWorld(t)
 		tp := w.tap()
