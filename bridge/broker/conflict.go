@@ -73,7 +73,7 @@ var fields = []field{
 	{"duplicate_window", func(c jetstream.StreamConfig) string { return c.Duplicates.String() },
 		func(c jetstream.StreamConfig) string { return "--dupe-window=" + c.Duplicates.String() }},
 	{"max_age", func(c jetstream.StreamConfig) string { return c.MaxAge.String() },
-		func(c jetstream.StreamConfig) string { return "--max-age=" + age(c.MaxAge) }},
+		func(c jetstream.StreamConfig) string { return "--max-age=" + lifetime(c.MaxAge) }},
 	{"subject_transform", transform, transformFlags},
 	{"republish", republish, republishFlags},
 	{"allow_direct", func(c jetstream.StreamConfig) string { return boolean(c.AllowDirect) },
@@ -184,7 +184,7 @@ func unlimited(n int64) string {
 
 func maxMsgSize(c jetstream.StreamConfig) string { return unlimited(int64(c.MaxMsgSize)) }
 
-func age(d time.Duration) string {
+func lifetime(d time.Duration) string {
 	if d == 0 {
 		return "-1"
 	}

@@ -31,8 +31,8 @@ const chunkSize = 512 * kib
 
 // Limits are the sizes of streams and buckets, in bytes, and ages.
 type Limits struct {
-	SendBytes, OutboxBytes, ParkedBytes, EventBytes int64
-	MediaBytes, UploadBytes                         int64
+	SendBytes, OutboxBytes, EventBytes int64
+	MediaBytes, UploadBytes            int64
 	// EventAge is how long events are kept.
 	EventAge time.Duration
 	// Horizon is how long records, and with them ids, are remembered.
@@ -44,7 +44,7 @@ type Limits struct {
 // DefaultLimits fit one account on a small machine.
 func DefaultLimits() Limits {
 	return Limits{
-		SendBytes: gib, OutboxBytes: gib, ParkedBytes: gib, EventBytes: gib,
+		SendBytes: gib, OutboxBytes: gib, EventBytes: gib,
 		MediaBytes: 4 * gib, UploadBytes: gib,
 		EventAge: 30 * 24 * time.Hour, Horizon: 7 * 24 * time.Hour, Replicas: 1,
 	}
@@ -158,10 +158,12 @@ func (l Layout) outbox() jetstream.StreamConfig {
 	return c
 }
 
+// parked has no limit of its own: the server refuses schedules together with
+// discard new, and discard old would lose what was accepted.
 func (l Layout) parked() jetstream.StreamConfig {
 	c := l.base(l.Parked(), "deliveries whose lane is full or whose chat is closed",
 		l.subject("parked", "*", "*", "*"), l.subject("later", "*", "*"), l.subject("dead", "*", "*"))
-	c.Retention, c.Discard, c.MaxBytes = jetstream.LimitsPolicy, jetstream.DiscardNew, l.ParkedBytes
+	c.Retention, c.Discard = jetstream.LimitsPolicy, jetstream.DiscardOld
 	c.AllowDirect, c.AllowMsgSchedules, c.AllowMsgTTL = true, true, true
 	c.RePublish = &jetstream.RePublish{
 		Source: l.subject("parked", "*", "*", "*"), Destination: l.subject("wake", "{{wildcard(1)}}"), HeadersOnly: true,

@@ -242,4 +242,3 @@ func (c *Conn) perSubject(ctx context.Context, stream, filter string) (map[strin
 		}
 	}
 }
-
