@@ -113,7 +113,7 @@ func newControl(addr string, s *Server) (*control, error) {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, fmt.Errorf("%w: control address %q is not loopback", ErrInvalid, addr)
 	}
-	ln, err := net.Listen("tcp", addr)
+	ln, err := new(net.ListenConfig).Listen(s.ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for control on %s: %w", addr, err)
 	}

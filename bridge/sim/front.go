@@ -5,7 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	stdlog "log"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -40,7 +40,7 @@ func newFront(opts Options, s *Server) (*front, error) {
 	}
 	ln := opts.Listener
 	if ln == nil {
-		if ln, err = net.Listen("tcp", opts.Listen); err != nil {
+		if ln, err = new(net.ListenConfig).Listen(s.ctx, "tcp", opts.Listen); err != nil {
 			return nil, fmt.Errorf("listen on %s: %w", opts.Listen, err)
 		}
 	}
@@ -52,7 +52,7 @@ func newFront(opts Options, s *Server) (*front, error) {
 		ReadHeaderTimeout: 30 * time.Second,
 		MaxHeaderBytes:    64 << 10,
 		ConnState:         f.track,
-		ErrorLog:          stdlog.New(debugWriter{opts.Log}, "", 0),
+		ErrorLog:          slog.NewLogLogger(slog.NewTextHandler(debugWriter{opts.Log}, nil), slog.LevelInfo),
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1 only: faults cut connections
 	}
 	go f.serve()

@@ -69,6 +69,7 @@ func TestSendsThatAreRefused(t *testing.T) {
 		"app no xml":      {"webwxsendappmsg", c.msg(6, "filehelper", map[string]any{"Content": "x"}), retParam},
 		"app other type":  {"webwxsendappmsg", c.msg(5, "filehelper", map[string]any{"Content": "<appmsg><type>6</type></appmsg>"}), retParam},
 		"file not there":  {"webwxsendappmsg", c.msg(6, "filehelper", map[string]any{"Content": "<appmsg><type>6</type></appmsg>"}), retParam},
+		"file length":     {"webwxsendappmsg", c.msg(6, "filehelper", map[string]any{"Content": "<appmsg><type>6</type><appattach><totallen>1</totallen><attachid>" + id + "</attachid></appattach></appmsg>"}), retParam},
 		"revoke of what":  {"webwxrevokemsg", map[string]any{"SvrMsgId": "1", "ToUserName": "filehelper", "ClientMsgId": "1"}, retSystem},
 		"read mark":       {"webwxstatusnotify", map[string]any{"Code": 1, "FromUserName": c.self, "ToUserName": "@x"}, retSystem},
 		"remark":          {"webwxoplog", map[string]any{"CmdId": 2, "UserName": "@x", "RemarkName": "x"}, retSystem},

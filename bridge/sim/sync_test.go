@@ -183,12 +183,29 @@ func TestMissedMessagesAreToldAtTheNextLogin(t *testing.T) {
 	}
 }
 
+func TestOnlyTheNewestMissedMessagesAreTold(t *testing.T) {
+	s := start(t, nil)
+	c := newClient(t, s)
+	for i := range 30 {
+		say(t, s, Message{From: "alice", Text: fmt.Sprint(i)})
+	}
+	c.login()
+	if got := texts(c.sync()); len(got) != 20 || got[19] != "29" {
+		t.Errorf("%v", got)
+	}
+}
+
 func TestStatusNoticeAfterLogin(t *testing.T) {
 	s := start(t, nil)
 	c := newClient(t, s)
 	c.login()
 	notify := func() {
 		c.wantRet(c.post("webwxstatusnotify", nil, map[string]any{"Code": 3, "FromUserName": c.self, "ToUserName": c.self, "ClientMsgId": 1}), 0)
+	}
+	notify()
+	c.login() // nobody fetched the notice of the first login
+	if code, sel := c.syncCheck(); code != "0" || sel != "0" {
+		t.Errorf("the notice of another login waits: %s/%s", code, sel)
 	}
 	notify()
 	notify()

@@ -3,7 +3,7 @@
 // stored. What does not agree is said in plain sentences. The demo, the tests
 // and chaos all use it, so that none of them has an own idea of "lost".
 //
-// It is pure and linear: 50,000 commands take well under a second.
+// It is pure and linear: 50,000 commands take about a second.
 package verify
 
 import (
