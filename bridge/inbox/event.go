@@ -185,11 +185,13 @@ func rawJSON(raw []byte) json.RawMessage {
 	if len(raw) <= maxRaw && json.Valid(raw) {
 		return bytes.Clone(raw)
 	}
-	b, err := json.Marshal(cut(string(raw), maxRaw/8))
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false) // it is XML, most of the time
+	if err := enc.Encode(cut(string(raw), maxRaw/8)); err != nil {
 		return nil
 	}
-	return b
+	return bytes.TrimSpace(b.Bytes())
 }
 
 // shortened leaves the raw form out and cuts the text, for an event that NATS

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -104,6 +103,12 @@ func (n *nats) Commit(ctx context.Context, c wechat.Cursor) error {
 	return nil
 }
 
+func (n *nats) committed() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.commits)
+}
+
 // medium gives bytes and counts how often it was asked for.
 func (n *nats) medium(name string, data []byte) *wechat.InMedia {
 	return &wechat.InMedia{Name: name, Open: func(context.Context) (io.ReadCloser, error) {
@@ -180,8 +185,4 @@ func take(t *testing.T, i *Inbox, n *nats, b wechat.Batch) {
 	if err := i.Take(t.Context(), n, b); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func indexOf(trace []string, prefix string) int {
-	return slices.IndexFunc(trace, func(s string) bool { return strings.HasPrefix(s, prefix) })
 }
