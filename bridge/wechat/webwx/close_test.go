@@ -150,4 +150,13 @@ func TestCloseInTheMiddleOfASendLeavesTheOutcomeOpen(t *testing.T) {
 	if f.Phase != classifier.PhaseSent || classifier.Judge(f).Certain {
 		t.Errorf("fault %+v", f)
 	}
+	w.sim.ClearFaults()
+	s = w.login(wechat.Resume)
+	w.fault(sim.Fault{On: []string{"webwxuploadmedia"}, Do: "hang"})
+	go func() { _, err := s.Send(ctx, mediaTo(to, wechat.Image, "a.png", pngBytes)); done <- err }()
+	eventually(t, "the upload hangs", func() bool { return w.sim.Requests("webwxuploadmedia") == 1 })
+	must(t, s.Close())
+	if f := faultOf(t, <-done); f.Op != classifier.OpUpload || !classifier.Judge(f).Certain {
+		t.Errorf("an upload that was cut off is no message: %+v", f)
+	}
 }

@@ -57,11 +57,11 @@ func (s *Session) fetch(ctx context.Context, pos position) (wechat.Batch, error)
 		return wechat.Batch{}, pause(ctx, min(s.floor<<min(s.idle, 5), 5*time.Second))
 	}
 	s.idle = 0
-	events := s.events(ctx, a, pos)
+	b := s.acct.stage(s.events(ctx, a, pos), next, s.epoch)
 	if ctx.Err() != nil {
-		return wechat.Batch{}, context.Cause(ctx) // nothing is staged: it comes again
+		return wechat.Batch{}, context.Cause(ctx) // it is staged: the next call brings it
 	}
-	return s.acct.stage(events, next, s.epoch), nil
+	return b, nil
 }
 
 // Commit makes a batch's cursor durable: it is the only thing that moves the

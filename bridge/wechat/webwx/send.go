@@ -49,7 +49,8 @@ func opOf(k wechat.Kind) classifier.Operation {
 // cut tells a close in the middle of a send from a cancellation by the caller:
 // the outcome of the first is open, and only a fault can say so.
 func (s *Session) cut(ctx context.Context, op classifier.Operation, err error) error {
-	if ctx.Err() != nil || !errors.Is(err, ErrClosed) || s.ctx.Err() == nil {
+	var known *classifier.Fault
+	if ctx.Err() != nil || errors.As(err, &known) || !errors.Is(err, ErrClosed) {
 		return err
 	}
 	f := closedFault(op)
@@ -169,17 +170,32 @@ func (s *Session) submit(ctx context.Context, do request) (string, error) {
 func (s *Session) deliverMedia(ctx context.Context, out wechat.Outgoing) (string, error) {
 	file, err := s.spool(ctx, out)
 	if err != nil {
-		return "", err
+		return "", unsent(err)
 	}
 	defer file.remove()
 	up, err := s.upload(ctx, out, file)
 	if err != nil {
-		return "", err
+		return "", unsent(err)
 	}
 	msg := s.message(out)
 	return s.submit(ctx, func(ctx context.Context) (*http.Response, error) {
 		return s.sendMedia(ctx, out.Kind, msg, file, up)
 	})
+}
+
+// unsent says in the fault of an upload that the message surely did not go out:
+// the request that hands it over was never made, however far the bytes got.
+func unsent(err error) error {
+	var f *classifier.Fault
+	switch {
+	case errors.As(err, &f):
+		if f.Phase == classifier.PhaseSent {
+			f.Phase = classifier.PhaseDial
+		}
+	case errors.Is(err, ErrClosed):
+		return closedFault(classifier.OpUpload)
+	}
+	return err
 }
 
 func (s *Session) sendMedia(ctx context.Context, k wechat.Kind, msg *openwechat.SendMessage, file *spooled, up uploaded) (*http.Response, error) {

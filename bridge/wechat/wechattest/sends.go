@@ -184,8 +184,9 @@ func failsInUpload(t *testing.T, h Harness) {
 	h.Trouble(t, UploadLost)
 	out := wechat.Outgoing{To: to, Kind: wechat.Image, ClientID: digits(1), Media: medium(samples[wechat.Image].name, samples[wechat.Image].data)}
 	_, err := s.Send(limited(t), out)
-	if f := faultOf(t, err); f.Op != classifier.OpUpload {
-		t.Errorf("%+v", f)
+	f := faultOf(t, err)
+	if v := classifier.Judge(f); f.Op != classifier.OpUpload || !v.Certain || !v.Retryable { // no message was handed over
+		t.Errorf("%+v, verdict %+v", f, v)
 	}
 	if n := len(h.Sent()); n != 0 {
 		t.Errorf("%d messages arrived", n)
