@@ -44,7 +44,7 @@ func start(t *testing.T, change func(*Options)) *Server {
 
 // client is a plain web client that does by hand what a browser does.
 type client struct {
-	t    *testing.T
+	t    testing.TB
 	http *http.Client
 	jar  *cookiejar.Jar
 	host string
@@ -60,7 +60,7 @@ type client struct {
 	checkKey string
 }
 
-func newClient(t *testing.T, s *Server) *client {
+func newClient(t testing.TB, s *Server) *client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -163,7 +163,7 @@ func (c *client) wantRet(m map[string]any, want int) {
 	}
 }
 
-func match(t *testing.T, re, s string) string {
+func match(t testing.TB, re, s string) string {
 	t.Helper()
 	m := regexp.MustCompile(re).FindStringSubmatch(s)
 	if m == nil {

@@ -41,42 +41,10 @@ type RoomState struct {
 
 // State says how things stand.
 func (s *Server) State() State {
-	st := State{Transport: "webwx", Seed: s.seed, Echo: s.opts.Echo, Retell: s.opts.Retell, Host: s.opts.World.Host,
-		Sent: s.ledger.len(), Faults: s.faults.list(), Requests: s.counts.all(), Rooms: []RoomState{}}
-	a := s.account
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	st.Logins = a.logins
-	if a.session != nil {
-		since := a.session.since
-		st.LoggedIn, st.Since = true, &since
-	}
-	if q := a.newest(qrWaiting); q != nil {
-		st.Waiting, st.QRText = "scan", "https://login.weixin.qq.com/l/"+q.uuid
-	}
-	if a.newest(qrScanned) != nil {
-		st.Waiting = "confirm"
-	}
-	for _, p := range a.people {
-		if p.Kind != "stranger" {
-			st.Contacts++
-		}
-	}
-	for _, id := range a.roomOrder {
-		r := a.rooms[id]
-		st.Rooms = append(st.Rooms, RoomState{ID: id, Name: r.Name, Members: append([]string(nil), r.Members...),
-			Visible: (r.Active || r.Saved) && !r.left})
-	}
+	st := State{Seed: s.seed, Echo: s.opts.Echo, Retell: s.opts.Retell, Sent: s.ledger.len(), Faults: s.faults.list(),
+		Requests: s.counts.all(), Rooms: []RoomState{}}
+	s.proto.describe(&st)
 	return st
-}
-
-// MediaBytes returns what was uploaded for an entry of the ledger, while the
-// simulator still keeps it (the newest 64 MiB).
-func (s *Server) MediaBytes(msgID string) ([]byte, bool) {
-	s.account.mu.Lock()
-	defer s.account.mu.Unlock()
-	b := s.account.media.get(msgID)
-	return b, b != nil
 }
 
 // control is the API with which people and tests play the phone, the world and
@@ -208,8 +176,7 @@ func (s *Server) postMessage(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) getSent(w http.ResponseWriter, r *http.Request) {
 	after, _ := strconv.Atoi(r.URL.Query().Get("after")) // absent or no number: all
-	list := s.Sent()
-	list = list[min(max(after, 0), len(list)):]
+	list := s.ledger.after(after)
 	if list == nil {
 		list = []Entry{}
 	}

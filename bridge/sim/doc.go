@@ -13,5 +13,5 @@
 //
 // The parts that any transport shares are the front (TLS, faults, counters),
 // the ledger, the world and the control API; the web protocol is in the files
-// named web*.go, behind the interface protocol.
+// named web*.go, behind the interface transport.
 package sim

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -80,10 +81,13 @@ func (l *ledger) len() int {
 	return len(l.entries)
 }
 
-func (l *ledger) all() []Entry {
+func (l *ledger) all() []Entry { return l.after(0) }
+
+// after returns the entries behind a number.
+func (l *ledger) after(seq int) []Entry {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]Entry(nil), l.entries...)
+	return slices.Clone(l.entries[min(max(seq, 0), len(l.entries)):])
 }
 
 // wait returns when there are at least n entries.

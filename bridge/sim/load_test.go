@@ -94,6 +94,23 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
+func BenchmarkSendOverTLS(b *testing.B) {
+	s, err := Start(Options{Listen: "127.0.0.1:0", AutoLogin: true, Echo: "off", Log: zerolog.Nop()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	b.Run("send", func(b *testing.B) {
+		c := newClient(b, s)
+		c.login()
+		for b.Loop() {
+			if m, err := c.tryPost("webwxsendmsg", nil, c.msg(1, "filehelper", map[string]any{"Content": "hello"})); err != nil || ret(m) != "0" {
+				b.Fatal(m, err)
+			}
+		}
+	})
+}
+
 func BenchmarkLogin5000(b *testing.B) {
 	a := newAccount(benchOptions(b), newRand(1), newLedger())
 	for b.Loop() {

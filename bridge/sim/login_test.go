@@ -22,7 +22,7 @@ func byHand(t *testing.T, change func(*Options)) *Server {
 	})
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -233,8 +233,8 @@ func TestAnotherPersonScans(t *testing.T) {
 		must(t, s.Confirm())
 		uin := c.uin
 		c.finish(uuid)
-		if i > 0 && (c.uin == uin || s.account.self.Name != "Eve") {
-			t.Errorf("still %s, %s", uin, s.account.self.Name)
+		if i > 0 && (c.uin == uin || s.proto.(*web).self.Name != "Eve") {
+			t.Errorf("still %s, %s", uin, s.proto.(*web).self.Name)
 		}
 	}
 	c.wantRet(c.text("filehelper", "x"), 0)

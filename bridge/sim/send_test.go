@@ -182,7 +182,7 @@ func TestUploadsAreChecked(t *testing.T) {
 		})
 	}
 	c.setCookie("qq.com", "webwx_data_ticket", "")
-	ticket := s.account.session.dataTicket
+	ticket := s.proto.(*web).session.dataTicket
 	if _, code := c.upload("filehelper", "x", good, field("webwx_data_ticket", ticket)); code != "1102" {
 		t.Errorf("no data ticket cookie on file.H: %s", code)
 	}

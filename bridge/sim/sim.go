@@ -67,8 +67,7 @@ type Server struct {
 	faults  *faultTable
 	ledger  *ledger
 	counts  *counters
-	account *account
-	proto   protocol
+	proto   transport
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -85,8 +84,7 @@ func Start(opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, seed: opts.Seed, ledger: newLedger(), counts: newCounters()}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.account = newAccount(opts, newRand(opts.Seed), s.ledger)
-	s.proto = newWeb(s.account)
+	s.proto = newWeb(newAccount(opts, newRand(opts.Seed), s.ledger))
 	s.faults = newFaultTable(newRand(opts.Seed+1), s.proto.names())
 	if err := s.listen(); err != nil {
 		return nil, errors.Join(err, s.Close())

@@ -97,6 +97,7 @@ func hostKind(host string) (kind, base string) {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
+	host = strings.ToLower(host)
 	for prefix, kind := range map[string]string{"login.": "login", "file.": "file", "webpush.": "push"} {
 		if base, ok := strings.CutPrefix(host, prefix); ok {
 			return kind, base

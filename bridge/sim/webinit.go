@@ -78,9 +78,8 @@ func (w *web) statusNotify(rw http.ResponseWriter, c call) {
 		}
 		if req.Code == 3 && !s.notified {
 			s.notified = true
-			w.log.add(event{kind: evMessage, login: s.number, msg: &chatMessage{
+			w.happens(event{kind: evMessage, login: s.number, msg: &chatMessage{
 				id: w.newMsgID(), at: time.Now(), chat: selfID, author: selfID, status: true}})
-			w.changed()
 		}
 		return sendAnswer{MsgID: formatID(w.newMsgID())}, retOK
 	})

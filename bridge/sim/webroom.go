@@ -43,6 +43,11 @@ func (w *web) opLog(rw http.ResponseWriter, c call) {
 // happened logs a change of a contact or room; called with mu held.
 func (a *account) happened(e event) {
 	a.contactsChanged()
+	a.happens(e)
+}
+
+// happens logs an event and wakes the polls; called with mu held.
+func (a *account) happens(e event) {
 	a.log.add(e)
 	a.changed()
 }

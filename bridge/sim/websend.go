@@ -85,13 +85,11 @@ func (w *web) accept(s *session, c call, req *sendRequest, to string, d draft) s
 	}
 	w.ledger.add(e)
 	if w.opts.Echo == "on" || w.opts.Echo == "sometimes" && w.rng.IntN(2) == 0 {
-		w.log.add(event{kind: evMessage, login: s.number, msg: m})
+		w.happens(event{kind: evMessage, login: s.number, msg: m})
 	}
 	if e.Notice != "" {
-		w.log.add(event{kind: evMessage, msg: &chatMessage{Message: Message{Type: "notice", Text: e.Notice},
-			id: w.newMsgID(), at: m.at, chat: to, author: to, inRoom: m.inRoom}})
+		w.notice(to, m.inRoom, e.Notice)
 	}
-	w.changed()
 	return sendAnswer{MsgID: e.MsgID, LocalID: string(req.Msg.LocalID)}
 }
 
