@@ -65,6 +65,7 @@ func (w *Worker) serveAccount(ctx context.Context, lease *broker.Lease) error {
 	links.Go(func() { fail(a.link.Run(linked)) })
 	tells.Go(func() { a.publisher.Run(telling) })
 	tells.Go(func() { a.beat(telling) })
+	tells.Go(func() { w.broker.WatchStrays(telling, answerStray) })
 	closeAPI, err := a.serveAPI()
 	if err != nil {
 		fail(err)
