@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // call sends a request to the control API.
@@ -99,6 +100,17 @@ func TestControlServesSentMedia(t *testing.T) {
 	_, body := controlCall(t, s, "GET", "/sim/v1/sent", "")
 	if err := json.Unmarshal([]byte(body), &list); err != nil || len(list) != 1 || list[0].Media.Size != 7 {
 		t.Errorf("%v %s", err, body)
+	}
+}
+
+// The ledger's names are part of the contract.
+func TestLedgerJSON(t *testing.T) {
+	e := Entry{Seq: 1, To: "@a", ToID: "alice", ToName: "Alice", Type: "file", Content: "x", ClientMsgID: "2", MsgID: "3",
+		At: time.Date(2026, 11, 24, 1, 2, 3, 0, time.UTC), Media: &Media{Name: "n", Size: 4, MD5: "m"}, Login: 5}
+	const want = `{"seq":1,"to":"@a","to_id":"alice","to_name":"Alice","type":"file","content":"x","client_msg_id":"2","msg_id":"3",` +
+		`"at":"2026-11-24T01:02:03Z","media":{"name":"n","size":4,"md5":"m"},"revoked":false,"login":5}`
+	if b, err := json.Marshal(e); err != nil || string(b) != want {
+		t.Errorf("%s %v", b, err)
 	}
 }
 
