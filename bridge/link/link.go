@@ -80,7 +80,8 @@ type Link struct {
 	changes *mailbox[Status]
 	codes   chan string
 	turns   chan struct{} // one login at a time, also where one ignores its context
-	silence time.Duration
+	hold    time.Duration // of a poll that brings nothing
+	silence time.Duration // a loss
 	ran     atomic.Bool
 	done    chan struct{} // closed when Run has ended
 	gate    atomic.Pointer[gate]
@@ -128,7 +129,7 @@ func New(cfg Config) (*Link, error) {
 	if hold <= 0 {
 		hold = defaultHold
 	}
-	l.silence = hold + cfg.Limits.Slack
+	l.hold, l.silence = hold, hold+cfg.Limits.Slack
 	l.loop.m = machine{limits: cfg.Limits, silence: l.silence, state: Starting, since: time.Now()}
 	l.snap = l.snapshot()
 	return l, nil

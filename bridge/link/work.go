@@ -129,7 +129,7 @@ func (l *Link) poll(ctx context.Context, gen uint64, s *session, first bool) {
 	batch, err := await(held, grace, s.Receive, nil)
 	end := pollEnd{
 		err: err, cancelled: ctx.Err() != nil, silent: context.Cause(held) == errSilent,
-		slept: slept(start, time.Now(), l.silence),
+		slept: slept(start, time.Now(), l.silence), whole: time.Since(start) >= l.hold,
 	}
 	e, outcome := end.judge()
 	done(outcome)
@@ -155,6 +155,7 @@ type pollEnd struct {
 	cancelled bool // by the link itself
 	silent    bool // the deadline has passed
 	slept     bool // ... but time stood still meanwhile
+	whole     bool // it lasted for at least the hold time
 }
 
 // judge gives the event for the machine and the outcome for the breaker.
@@ -172,6 +173,10 @@ func (p pollEnd) judge() (event, error) {
 		return e, outcome{verdict: e.verdict, hard: true}
 	}
 	e.verdict = classifier.JudgeError(p.err)
+	if e.verdict.Code == "timeout" && p.whole && !p.slept { // the transport was first to notice
+		p.silent = true
+		return p.judge()
+	}
 	return e, report(e.verdict)
 }
 
