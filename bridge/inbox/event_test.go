@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -226,27 +227,28 @@ func TestOddIDsAreSafeInHeadersAndObjectNames(t *testing.T) {
 // A gap stands between what was before and what came after, even if a medium
 // is slow.
 func TestGapIsABorder(t *testing.T) {
-	n := newNATS()
-	slow := n.medium("a", []byte("x"))
-	give := slow.Open
-	release := make(chan struct{})
-	slow.Open = func(ctx context.Context) (io.ReadCloser, error) {
-		select {
-		case <-release:
-		case <-ctx.Done():
+	synctest.Test(t, func(t *testing.T) {
+		n := newNATS()
+		release := make(chan struct{})
+		slow := &wechat.InMedia{Open: func(context.Context) (io.ReadCloser, error) {
+			<-release
+			return io.NopCloser(strings.NewReader("x")), nil
+		}}
+		done := make(chan error)
+		go func() {
+			done <- newInbox(n).Take(context.Background(), n, batch("c", withMedium("m1", "alice", slow), text("m2", "bob", "x"),
+				wechat.Event{Type: wechat.EventGap, ID: "g", At: at, Gap: &wechat.Gap{From: at, To: at}}, text("m3", "bob", "y")))
+		}()
+		synctest.Wait()
+		if d := cmp.Diff([]string{"m2"}, n.order(t, "")); d != "" {
+			t.Error(d)
 		}
-		return give(ctx)
-	}
-	done := make(chan error)
-	go func() {
-		done <- newInbox(n).Take(context.Background(), n, batch("c", withMedium("m1", "alice", slow), text("m2", "bob", "x"),
-			wechat.Event{Type: wechat.EventGap, ID: "g", At: at, Gap: &wechat.Gap{From: at, To: at}}, text("m3", "bob", "y")))
-	}()
-	close(release)
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	if got := n.order(t, ""); got[2] != "g" || got[3] != "m3" {
-		t.Fatal(got)
-	}
+		close(release)
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff([]string{"m2", "m1", "g", "m3"}, n.order(t, "")); d != "" {
+			t.Error(d)
+		}
+	})
 }

@@ -45,9 +45,8 @@ func (m *medium) event() *wire.EventMedia {
 	return &out
 }
 
-// fetch brings one medium into the object store. The error is storage's, or
-// the cause of ctx: the batch has to come again. Everything else is a medium
-// with a reason. patience ends when the batch has waited long enough.
+// fetch brings one medium into the object store. The error is storage's: the
+// batch has to come again. Everything else is a medium with a reason. patience ends when the batch has waited long enough.
 func (i *Inbox) fetch(ctx, patience context.Context, id string, in *wechat.InMedia) (*medium, error) {
 	if m := i.media.get(id); m != nil {
 		return m, nil
@@ -60,7 +59,7 @@ func (i *Inbox) fetch(ctx, patience context.Context, id string, in *wechat.InMed
 	case i.slots <- struct{}{}:
 		defer func() { <-i.slots }()
 	case <-patience.Done():
-		return i.given(ctx, m, errSlow)
+		return i.without(m, errSlow), nil
 	}
 	patience, stop := context.WithTimeoutCause(patience, i.cfg.MediaTimeout, errSlow)
 	defer stop()
@@ -71,7 +70,7 @@ func (i *Inbox) tries(ctx, patience context.Context, id string, in *wechat.InMed
 	var err error
 	for n := range mediaTries {
 		if n > 0 && !pause(patience, mediaPause<<(n-1)) {
-			return i.given(ctx, m, errSlow)
+			return i.without(m, errSlow), nil
 		}
 		var storage error
 		err, storage = i.once(ctx, patience, id, in, m)
@@ -79,29 +78,23 @@ func (i *Inbox) tries(ctx, patience context.Context, id string, in *wechat.InMed
 		case storage != nil && i.media.refused(id) < storeTries:
 			return nil, fmt.Errorf("store a medium: %w", storage)
 		case storage != nil:
-			return i.given(ctx, m, errors.New("the object store did not take it"))
+			return i.without(m, errors.New("the object store did not take it")), nil
 		case err == nil:
 			m.State = wire.MediaStored
 			i.media.put(id, m)
 			return m, nil
 		case errors.Is(err, errBig) || errors.Is(err, errSlow):
-			return i.given(ctx, m, err)
+			return i.without(m, err), nil
 		}
 	}
 	if !errors.Is(err, errEmpty) { // an error's text may hold an address with keys
 		err = fmt.Errorf("the download failed %d times", mediaTries)
 	}
-	return i.given(ctx, m, err)
+	return i.without(m, err), nil
 }
 
-// given ends the tries, unless it was the batch that ended.
-func (i *Inbox) given(ctx context.Context, m *medium, why error) (*medium, error) {
-	if ctx.Err() != nil {
-		return nil, context.Cause(ctx)
-	}
-	return i.without(m, why), nil
-}
-
+// without is a medium that is not there, with the reason. If it was the batch
+// that ended, nobody sees it: nothing more of it is stored.
 func (i *Inbox) without(m *medium, why error) *medium {
 	m.State, m.Error, m.Object, m.SHA256 = wire.MediaMissing, why.Error()+".", "", ""
 	if errors.Is(why, errBig) {

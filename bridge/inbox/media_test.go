@@ -184,6 +184,41 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
+// A fault in the middle of the stream is the download's, though it is the
+// object store that hands it back.
+func TestFaultInTheMiddle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, tries := newNATS(), 0
+		part := make([]byte, 5*headBytes)
+		m := &wechat.InMedia{Open: func(context.Context) (io.ReadCloser, error) {
+			if tries++; tries < mediaTries {
+				return io.NopCloser(io.MultiReader(bytes.NewReader(part), &broken{})), nil
+			}
+			return io.NopCloser(bytes.NewReader(part)), nil
+		}}
+		large := &wechat.InMedia{Open: opens(make([]byte, 100_000))}
+		i := newInbox(n, func(c *Config) { c.MaxMedia = 50_000 })
+		take(t, i, n, batch("c", withMedium("m1", "alice", m), withMedium("m2", "bob", large)))
+		got := mediaOf(t, n)
+		if got["m1"].State != wire.MediaStored || got["m1"].Size != int64(len(part)) || got["m2"].State != wire.MediaTooLarge || len(n.objects) != 1 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// A transport that ignores its context is left behind.
+func TestOpenThatNeverReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, release := newNATS(), make(chan struct{})
+		stuck := &wechat.InMedia{Open: func(context.Context) (io.ReadCloser, error) { <-release; return nil, errAway }}
+		take(t, newInbox(n), n, batch("c", withMedium("m1", "alice", stuck)))
+		if m := mediaOf(t, n)["m1"]; m.State != wire.MediaMissing {
+			t.Errorf("%+v", m)
+		}
+		close(release)
+	})
+}
+
 func TestMediaThatAreNoMedia(t *testing.T) {
 	tests := []struct {
 		name  string

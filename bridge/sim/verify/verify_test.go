@@ -215,6 +215,12 @@ func TestHonestOddities(t *testing.T) {
 			r.record("d", r.cmd, wire.Sending)
 			r.record("d", r.cmd, wire.Sent, marked, messageID(r.entry("bob", "y", "cd")))
 		}, 1},
+		{"a marked resend of a medium", func(r *run) {
+			r.command("d", "bob", "")
+			r.in.Commands[6].Digest = ""
+			r.entry("bob", "<xml/>", "cd")
+			r.record("d", r.cmd, wire.Sent, marked, messageID(r.entry("bob", "<xml/>", "cd")))
+		}, 1},
 		{"a marked resend that came after newer ones to others", func(r *run) {
 			r.command("d", "bob", "y")
 			r.entry("bob", "y", "cd")
