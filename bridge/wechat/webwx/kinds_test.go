@@ -221,3 +221,25 @@ func TestPanickingParserKeepsTheMessage(t *testing.T) {
 	}
 	s.people = newPeople(w.tr, s.line, s.me)
 }
+
+func TestMessagesOfAnotherFormAreNotDropped(t *testing.T) {
+	w := newWorld(t)
+	s := w.login(wechat.QR)
+	raws := []string{`5`, `{"MsgId":7,"MsgType":"x","Content":"kept"}`, `{"MsgId":null,"NewMsgId":9007199254740993,"MsgType":1}`, `{"MsgType":1}`}
+	a := &syncAnswer{}
+	for _, r := range raws {
+		a.AddMsgList = append(a.AddMsgList, []byte(r))
+	}
+	events := s.events(w.ctx(), a, position{})
+	if len(events) != len(raws) {
+		t.Fatalf("%d events", len(events))
+	}
+	for i, e := range events {
+		if e.ID == "" || e.Message == nil || string(e.Raw) != raws[i] {
+			t.Errorf("event %+v", e)
+		}
+	}
+	if events[1].ID != "7" || events[1].Message.Kind != wechat.Other || events[2].ID != "9007199254740993" || events[3].ID == events[0].ID {
+		t.Errorf("events %+v", events)
+	}
+}

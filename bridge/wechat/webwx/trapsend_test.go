@@ -68,13 +68,15 @@ func (t *tap) to(endpoint string) []seen {
 }
 
 // say makes the tap answer an endpoint with a body.
-func (t *tap) say(endpoint, body string) {
+func (t *tap) say(endpoint, body string) { t.reply(endpoint, func() string { return body }) }
+
+func (t *tap) reply(endpoint string, body func() string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before := t.answer
 	t.answer = func(req *http.Request) *http.Response {
 		if strings.HasSuffix(req.URL.Path, "/"+endpoint) {
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req}
+			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body())), Request: req}
 		}
 		if before != nil {
 			return before(req)

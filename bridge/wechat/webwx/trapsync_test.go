@@ -78,6 +78,11 @@ func TestTrap04ErrorsSpin(t *testing.T) {
 			}
 		}
 		tp.say("synccheck", `window.synccheck={retcode:"0",selector:"2"}`)
+		n := 0
+		tp.reply("webwxsync", func() string { // a key that moves with the clock, and nothing new
+			n++
+			return fmt.Sprintf(`{"BaseResponse":{"Ret":0},"ContinueFlag":%d,"SyncKey":{"Count":1,"List":[{"Key":1,"Val":%d}]}}`, n%2, n)
+		})
 		before := len(tp.to("synccheck"))
 		ctx, cancel := context.WithTimeout(context.Background(), 600*time.Millisecond)
 		defer cancel()

@@ -56,6 +56,7 @@ func (s *Session) spool(ctx context.Context, out wechat.Outgoing) (*spooled, err
 	if err != nil {
 		return nil, s.unopened(ctx, err)
 	}
+	_ = os.Remove(file.Name()) // where the system allows it: then no crash leaves a file behind
 	f := &spooled{file: file, mime: out.Media.MIME}
 	if err := f.fill(ctx, src, maxBytes()[out.Kind]); err != nil {
 		f.remove()
@@ -259,11 +260,15 @@ func (u *uploader) chunk(ctx context.Context, i, chunks int) (*http.Response, er
 
 // fields are the form's fields, in the order of WeChat's own page.
 func (u *uploader) fields(i, chunks int) ([][2]string, error) {
-	request, err := json.Marshal(map[string]any{
+	about := map[string]any{
 		"UploadType": uploadKind, "BaseRequest": u.s.line.base(), "ClientMediaId": u.client, "TotalLen": u.f.size,
 		"StartPos": 0, "DataLen": u.f.size, "MediaType": attachment, "FromUserName": u.s.me.ID,
-		"ToUserName": u.out.To.ID, "FileMd5": u.f.md5, "AESKey": u.up.AESKey, "Signature": u.up.Signature,
-	})
+		"ToUserName": u.out.To.ID, "FileMd5": u.f.md5,
+	}
+	if u.up.AESKey != "" {
+		about["AESKey"], about["Signature"] = u.up.AESKey, u.up.Signature
+	}
+	request, err := json.Marshal(about)
 	if err != nil {
 		return nil, fmt.Errorf("describe the upload: %w", err)
 	}

@@ -189,6 +189,8 @@ func TestRedirectsAndStrangeHosts(t *testing.T) {
 	if f := faultOf(t, s.Probe(w.ctx())); f.Status != 302 {
 		t.Errorf("fault %+v", f)
 	}
+	tp.mu.Lock()
+	defer tp.mu.Unlock()
 	for _, s := range tp.seen {
 		if s.req.URL.Host == "evil.example" {
 			t.Error("a redirect was followed")

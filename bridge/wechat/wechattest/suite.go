@@ -186,23 +186,34 @@ func failsInReceive(t *testing.T, h Harness) {
 func cancels(t *testing.T, h Harness) {
 	s := login(t, h.Transport(t), wechat.QR)
 	to := meet(t, h, s)
-	why := errors.New("the caller has enough")
-	h.Trouble(t, Frozen)
-	for name, call := range map[string]func(context.Context) error{
-		"receive": func(ctx context.Context) error {
+	for name, c := range map[string]struct {
+		trouble Trouble
+		call    func(context.Context) error
+	}{
+		"receive": {Frozen, func(ctx context.Context) error {
 			for {
 				b, err := s.Receive(ctx)
 				if err != nil {
 					return err
 				}
-				_ = s.Commit(ctx, b.Cursor)
+				_ = s.Commit(ctx, b.Cursor) // fails when ctx ends, as Receive does next
 			}
-		},
-		"send": func(ctx context.Context) error { _, err := s.Send(ctx, text(to, "x", digits(2))); return err },
+		}},
+		"send": {SendFrozen, func(ctx context.Context) error {
+			_, err := s.Send(ctx, text(to, "x", digits(2)))
+			return err
+		}},
+		"send, before it began": {SendFrozen, func(ctx context.Context) error {
+			<-ctx.Done()
+			_, err := s.Send(ctx, text(to, "x", digits(3)))
+			return err
+		}},
 	} {
+		h.Trouble(t, c.trouble)
+		why := errors.New("the caller has enough")
 		ctx, cancel := context.WithCancelCause(context.Background())
 		timer := time.AfterFunc(50*time.Millisecond, func() { cancel(why) })
-		err := call(ctx)
+		err := c.call(ctx)
 		timer.Stop()
 		cancel(nil)
 		var f *classifier.Fault
