@@ -83,7 +83,7 @@ func TestMapping(t *testing.T) {
 			take(t, newInbox(n), n, batch("c", test.e))
 			s := n.events[0]
 			e := open(t, s)
-			if s.Token != test.token || s.MsgID != "default.m1" || e.Type != test.typ || e.ID != "m1" || e.Source != "wechat/default" || e.Subject != test.subject || !e.Time.Equal(at) {
+			if s.Token != test.token || s.MsgID != "m1" || e.Type != test.typ || e.ID != "m1" || e.Source != "wechat/default" || e.Subject != test.subject || !e.Time.Equal(at) {
 				t.Errorf("%+v %+v", s, e)
 			}
 			if d := cmp.Diff(test.data, string(e.Data)); d != "" {
@@ -216,7 +216,7 @@ func TestOddIDsAreSafeInHeadersAndObjectNames(t *testing.T) {
 	id := "a b/../c\r\nNats-Rollup: all"
 	take(t, newInbox(n), n, batch("c", withMedium(id, "alice", n.medium("x.txt", []byte("x")))))
 	s := n.events[0]
-	if strings.ContainsAny(s.MsgID, " \r\n/") || s.MsgID != "default."+wire.Key(id) {
+	if strings.ContainsAny(s.MsgID, " \r\n/") || s.MsgID != wire.Key(id) {
 		t.Errorf("%q", s.MsgID)
 	}
 	if got := mediaOf(t, n)[id].Object; got != "in/default/"+wire.Key(id)+"/x.txt" {

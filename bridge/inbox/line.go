@@ -113,14 +113,10 @@ func (l *line) put(e wechat.Event, m *medium) {
 	l.in.cfg.Stored(e)
 }
 
-// stored is the event as the stream gets it. The stream drops repeats over all
-// accounts, and two accounts in one room are told the same message id: hence
-// the account in the id.
+// stored is the event as the stream gets it.
 func (i *Inbox) stored(e wechat.Event, m *medium) wire.Stored {
 	kind, body := i.body(e, m)
-	return wire.Stored{
-		MsgID: i.cfg.Account + "." + wire.Key(e.ID), At: e.At, Token: string(kind), Body: body,
-	}
+	return wire.Stored{MsgID: wire.Key(e.ID), At: e.At, Token: string(kind), Body: body}
 }
 
 func past(done <-chan struct{}) bool {

@@ -78,7 +78,7 @@ func (i *Inbox) tries(ctx, patience context.Context, id string, in *wechat.InMed
 		case storage != nil && i.media.refused(id) < storeTries:
 			return nil, fmt.Errorf("store a medium: %w", storage)
 		case storage != nil:
-			return i.without(m, errors.New("the object store did not take it")), nil
+			return i.without(m, errors.New("NATS did not take it into its object store")), nil
 		case err == nil:
 			m.State = wire.MediaStored
 			i.media.put(id, m)
@@ -88,7 +88,7 @@ func (i *Inbox) tries(ctx, patience context.Context, id string, in *wechat.InMed
 		}
 	}
 	if !errors.Is(err, errEmpty) { // an error's text may hold an address with keys
-		err = fmt.Errorf("the download failed %d times", mediaTries)
+		err = fmt.Errorf("WeChat failed to give it %d times", mediaTries)
 	}
 	return i.without(m, err), nil
 }

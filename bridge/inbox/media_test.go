@@ -155,7 +155,7 @@ func TestDownloadsAreTriedThreeTimes(t *testing.T) {
 		i := newInbox(n, func(c *Config) { c.Log = zerolog.New(&log) })
 		take(t, i, n, batch("c", withMedium("m1", "alice", failing("a", secret, &opened))))
 		m := mediaOf(t, n)["m1"]
-		if opened != mediaTries || m.State != wire.MediaMissing || m.Error != "the download failed 3 times." {
+		if opened != mediaTries || m.State != wire.MediaMissing || m.Error != "WeChat failed to give it 3 times." {
 			t.Errorf("opened %d times, %+v", opened, m)
 		}
 		if all := log.String() + string(n.events[0].Body); strings.Contains(all, "crypt_secret") || !strings.Contains(all, logMedium) {
@@ -233,8 +233,8 @@ func TestMediaThatAreNoMedia(t *testing.T) {
 		{"empty", &wechat.InMedia{Open: opens(nil)}, wire.MediaMissing, "no bytes"},
 		{"no way to open it", &wechat.InMedia{}, wire.MediaMissing, "no bytes"},
 		{"negative size", &wechat.InMedia{Size: -5, Open: opens([]byte("x"))}, wire.MediaStored, ""},
-		{"panics", &wechat.InMedia{Open: func(context.Context) (io.ReadCloser, error) { panic("secret") }}, wire.MediaMissing, "failed 3 times"},
-		{"nothing to read from", &wechat.InMedia{Open: func(context.Context) (io.ReadCloser, error) { return nil, nil }}, wire.MediaMissing, "failed 3 times"},
+		{"panics", &wechat.InMedia{Open: func(context.Context) (io.ReadCloser, error) { panic("secret") }}, wire.MediaMissing, "failed to give it 3 times"},
+		{"nothing to read from", &wechat.InMedia{Open: func(context.Context) (io.ReadCloser, error) { return nil, nil }}, wire.MediaMissing, "failed to give it 3 times"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -274,7 +274,7 @@ func TestObjectStoreThatRefuses(t *testing.T) {
 		}
 	}
 	take(t, i, n, b)
-	if m := mediaOf(t, n)["m1"]; m.State != wire.MediaMissing || m.Error != "the object store did not take it." {
+	if m := mediaOf(t, n)["m1"]; m.State != wire.MediaMissing || m.Error != "NATS did not take it into its object store." {
 		t.Fatalf("%+v", m)
 	}
 

@@ -70,7 +70,7 @@ func checkStored(t *testing.T, r *rapid.T, n *nats, batches []wechat.Batch) {
 	for k, b := range batches {
 		commit := slices.Index(n.trace, fmt.Sprint("commit c", k))
 		for _, e := range b.Events {
-			stored := slices.Index(n.trace, "event default."+e.ID)
+			stored := slices.Index(n.trace, "event "+e.ID)
 			if stored < 0 || stored > commit {
 				r.Fatalf("%s is step %d, its cursor step %d", e.ID, stored, commit)
 			}
