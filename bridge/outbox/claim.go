@@ -22,14 +22,17 @@ func (in *intake) claim(ctx context.Context, e *entry, r *wire.Rejection) error 
 			return err
 		}
 	}
+	if e.cmd != nil {
+		if late := in.itemize(e); r == nil {
+			r = late
+		}
+	}
 	if r == nil {
-		r = in.itemize(e)
+		return in.accept(ctx, e)
 	}
-	if r != nil {
-		e.items = nil
-		return in.reject(ctx, e, r)
-	}
-	return in.accept(ctx, e)
+	err := in.reject(ctx, e, r)
+	e.items = nil
+	return err
 }
 
 // check refuses what the transport can never do.
@@ -67,10 +70,7 @@ func (in *intake) limit(k wire.Kind) int64 {
 // itemize makes the deliveries of a command.
 func (in *intake) itemize(e *entry) *wire.Rejection {
 	c := e.cmd
-	expires, r := c.Expiry(e.stored.At, in.cfg.TTL, in.cfg.Horizon-maxDuration)
-	if r != nil {
-		return r
-	}
+	expires, r := c.Expiry(e.stored.At, in.cfg.TTL, in.cfg.Horizon-horizonSlack)
 	digest := c.Digest()
 	for n, to := range c.To {
 		it := &item{
@@ -87,7 +87,7 @@ func (in *intake) itemize(e *entry) *wire.Rejection {
 		}
 		e.items = append(e.items, it)
 	}
-	return nil
+	return r
 }
 
 // accept claims the id by writing accepted.
@@ -171,7 +171,10 @@ func (in *intake) reject(ctx context.Context, e *entry, r *wire.Rejection) error
 		}
 		last = now
 		switch {
-		case last.of(e.command()) && last.State == wire.Accepted: // an earlier try knew better
+		case last.of(e.command()) && last.State == wire.Accepted: // an earlier try could do more
+			if e.cmd != nil && e.cmd.List {
+				return in.rejectAll(ctx, e, r)
+			}
 		case last.of(e.command()) || !last.foreign && last.after(e.command()):
 			return nil
 		case last.foreign || last.State != wire.Rejected:

@@ -10,9 +10,7 @@ const (
 	codeNoRoom          = "not_a_room"               // mention works in rooms only
 	codeIDConflict      = "id_conflict"              // the id belongs to another command
 	codeUnsupported     = "unsupported_by_transport" // the transport cannot do it
-	codeTextTooLong     = "text_too_long"            // longer than the transport takes
 	codeTooLarge        = "media_too_large"          // larger than the transport takes
-	codeEmptyFile       = "empty_file"               // an object of 0 bytes
 	codeNoObject        = "object_unreadable"        // missing, a link, or not to be read in time
 	codeExpired         = "expired"                  // its time was over
 	codeUnknownID       = "unknown_id"               // revoke names nothing that was sent

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"mime"
 	"path"
 	"time"
@@ -104,14 +105,13 @@ func (c *courier) media(d *delivery) (*wechat.OutMedia, *outcome) {
 	}, nil
 }
 
-// noMedia tries a few times, as NATS may be away, then gives up: an object
-// store forgets after a week.
+// noMedia waits for a NATS that is away, and gives up what it has forgotten.
 func (c *courier) noMedia(d *delivery, err error) *outcome {
 	if c.ctx.Err() != nil {
 		return &outcome{what: left}
 	}
-	d.tries++
-	if d.tries < maxAttempts {
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrInvalid) {
+		d.tries++
 		c.log.Warn().Err(err).Str("event", "outbox_media").Str("key", d.Key).Msg("a kept medium cannot be read")
 		return &outcome{what: repeat, wait: backoff(time.Second, time.Minute, d.tries, 0.5)}
 	}

@@ -57,7 +57,7 @@ const (
 	batchSize    = 500              // messages of one fetch
 	maxAttempts  = 5                // that count
 	maxTried     = 10 * time.Minute // of attempts that count
-	maxDuration  = 24 * time.Hour   // what horizon is longer than expiry
+	horizonSlack = 24 * time.Hour   // how much longer the ledger remembers than anything waits
 	loadPatience = 10 * time.Second // in memory for contacts that load, then parked
 	markTime     = 5 * time.Second  // to write sending while admitted
 	holdTime     = 2 * time.Second  // before looking again at what is not ready

@@ -36,6 +36,7 @@ type courier struct {
 	shut      chan struct{} // tells the watcher of the gate that it closed
 	loaded    bool          // the parking's queues are known
 	gen       uint64
+	pacing    bool // it looks again when the pace allows it
 	rename    bool // a login renamed the peers: place all anew when nothing is under way
 	loadSince time.Time
 	headsLoad bool          // a parked head waits for contacts that load
@@ -108,18 +109,41 @@ func (c *courier) post(f func()) {
 // dispatch starts what can go.
 func (c *courier) dispatch() {
 	for c.open && c.loaded && !c.rename && c.inFlight < c.cfg.MaxInFlight && len(c.readies) > 0 {
+		if wait := c.pace.take(time.Now()); wait > 0 {
+			c.paced(wait)
+			break
+		}
+		if !c.startOne() {
+			c.pace.giveBack()
+		}
+	}
+	c.counts.setWindow(len(c.held), c.inFlight)
+}
+
+// startOne begins the turn of the first lane that has something to send.
+func (c *courier) startOne() bool {
+	for len(c.readies) > 0 {
 		l := c.readies[0]
 		c.readies = c.readies[1:]
 		l.ready = false
-		d := l.next(time.Now())
-		if d == nil {
-			continue
+		if d := l.next(time.Now()); d != nil {
+			l.take(d)
+			d.gen = c.gen
+			c.inFlight++
+			c.jobs.Go(func() { c.deliver(l, d) })
+			return true
 		}
-		l.take(d)
-		c.inFlight++
-		c.jobs.Go(func() { c.deliver(l, d) })
 	}
-	c.counts.setWindow(len(c.held), c.inFlight)
+	return false
+}
+
+// paced has the loop look again when the pace allows it.
+func (c *courier) paced(wait time.Duration) {
+	if c.pacing {
+		return
+	}
+	c.pacing = true
+	c.later(min(wait, time.Minute), func() { c.pacing = false })
 }
 
 // wake puts a lane into the list of those that can go.
@@ -134,7 +158,10 @@ func (c *courier) wake(l *lane) {
 		return
 	}
 	if wait := time.Until(l.until); wait > 0 {
-		c.later(wait, func() { c.wake(l) })
+		if !l.asleep {
+			l.asleep = true
+			c.later(wait, func() { l.asleep = false; c.wake(l) })
+		}
 		return
 	}
 	l.ready = true

@@ -24,12 +24,16 @@ type outcome struct {
 	what  what
 	state wire.State // done
 	wait  time.Duration
+	sent  bool // WeChat was asked
 	found bool // somebody else had expired and removed it
 }
 
 // deliver is one turn of a lane's delivery, outside the loop.
 func (c *courier) deliver(l *lane, d *delivery) {
 	o := c.turn(d)
+	if !o.sent {
+		c.pace.giveBack()
+	}
 	switch o.what {
 	case done:
 		c.finish(l, d, o)
@@ -122,7 +126,9 @@ func (c *courier) locate(d *delivery) (record, position, error) {
 }
 
 // turn takes a delivery as far as it can go now.
-func (c *courier) turn(d *delivery) outcome {
+func (c *courier) turn(d *delivery) (o outcome) {
+	sent := false
+	defer func() { o.sent = o.sent || sent }()
 	for {
 		pos := posReady
 		if d.rec == 0 {
@@ -144,6 +150,7 @@ func (c *courier) turn(d *delivery) outcome {
 		if !moved {
 			return o
 		}
+		sent = sent || o.sent
 		d.rec = 0 // somebody wrote to the chain: decide anew
 	}
 }
@@ -207,15 +214,12 @@ func (c *courier) reject(d *delivery, r *wire.Rejection, candidates []wire.Peer)
 	}
 }
 
-// attempt composes, waits for the pace and the gate, and sends. moved says
+// attempt composes, asks the gate, and sends. moved says
 // that the chain is not where it was thought to be.
 func (c *courier) attempt(d *delivery, pos position) (o outcome, moved bool) {
 	out, early := c.compose(d)
 	if early != nil {
 		return *early, false
-	}
-	if c.pace.wait(c.ctx) != nil {
-		return outcome{what: left}, false
 	}
 	if c.ctx.Err() != nil {
 		return outcome{what: left}, false
@@ -223,6 +227,10 @@ func (c *courier) attempt(d *delivery, pos position) (o outcome, moved bool) {
 	sender, report, err := c.cfg.Gate.Admit()
 	if err != nil {
 		return outcome{what: refused}, false
+	}
+	if c.cfg.Peers.Generation() != d.gen { // the peer has another id now
+		report(unused)
+		return outcome{what: repeat}, false
 	}
 	if pos != posMarked {
 		if o, moved = c.mark(d); moved || o.what != done {
@@ -232,7 +240,9 @@ func (c *courier) attempt(d *delivery, pos position) (o outcome, moved bool) {
 	}
 	d.marked = 0
 	c.pace.used(time.Now())
-	return c.send(d, out, sender, report)
+	o, moved = c.send(d, out, sender, report)
+	o.sent = true
+	return o, moved
 }
 
 // unused tells the breaker that an admission was given back: it says nothing

@@ -50,6 +50,9 @@ func (c *courier) release(n int) {
 
 // arrive takes what was fetched.
 func (c *courier) arrive(in Inlet, high bool, got []wire.Stored) {
+	if len(c.queues) > 0 || len(c.limbo) > 0 {
+		c.lookAgain() // what waits is older: it goes first
+	}
 	for _, s := range got {
 		it, err := decodeItem(s.Body)
 		if err != nil {

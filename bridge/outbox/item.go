@@ -104,6 +104,6 @@ func token(kind string, of []byte) string {
 	return kind + hex.EncodeToString(sum[:10])
 }
 
-func laneToken(peer string) string { return token("l", []byte(peer)) }
+func laneToken(peer string, n int) string { return token("l", []byte(strconv.Itoa(n)+peer)) }
 
 func (i *item) recipientToken() string { return token("u", i.To.JSON()) }

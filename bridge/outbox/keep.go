@@ -3,8 +3,10 @@ package outbox
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path"
 	"strconv"
 	"time"
@@ -39,59 +41,90 @@ func (in *intake) keep(ctx context.Context, e *entry) {
 
 // keepOne keeps a medium or rejects its deliveries. The error is the context's.
 func (in *intake) keepOne(ctx context.Context, e *entry) error {
-	m := e.cmd.Media
-	name := e.key + "." + strconv.FormatUint(e.stored.Seq, 10)
-	var size int64
-	var rej *wire.Rejection
-	err := persist(ctx, in.log, "keep medium", func() (err error) {
-		limited, cancel := context.WithTimeout(ctx, in.cfg.MediaTime)
-		defer cancel()
-		if m.Object == "" {
-			size = int64(len(m.Data))
-			return in.cfg.Objects.Keep(limited, name, bytes.NewReader(m.Data))
-		}
-		size, rej, err = in.keepObject(limited, e.cmd, name)
-		return err
-	})
-	if err != nil {
+	c := copying{in: in, e: e, name: e.key + "." + strconv.FormatUint(e.stored.Seq, 10)}
+	if err := persist(ctx, in.log, "keep medium", func() error { return c.try(ctx) }); err != nil {
 		return err
 	}
-	if rej != nil {
-		return in.rejectAll(ctx, e, rej)
+	if c.refused != nil {
+		return in.rejectAll(ctx, e, c.refused)
 	}
-	m.Data = nil
 	for _, it := range e.items {
-		it.Media = &kept{Object: name, Name: mediaName(e.cmd), Size: size}
+		it.Media = &kept{Object: c.name, Name: mediaName(e.cmd), Size: c.size}
 	}
+	e.cmd.Media.Data = nil
 	return nil
 }
 
-// keepObject copies what a user put into wechat_uploads.
-func (in *intake) keepObject(ctx context.Context, c *wire.Command, name string) (int64, *wire.Rejection, error) {
-	field := string(c.Kind) + ".object"
-	size, open, err := in.cfg.Objects.Upload(ctx, c.Media.Object)
-	if err != nil {
-		return 0, unreadable(field, c.Media.Object), nil
+// copying is one medium on its way to where it rests.
+type copying struct {
+	in      *intake
+	e       *entry
+	name    string
+	size    int64
+	bad     int             // failures of the source while NATS answered
+	refused *wire.Rejection // it never will be there
+}
+
+// maxBadReads is after how many failures an object counts as damaged.
+const maxBadReads = 3
+
+// try copies once.
+func (c *copying) try(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.in.cfg.MediaTime)
+	defer cancel()
+	m := c.e.cmd.Media
+	if m.Object == "" {
+		c.size = int64(len(m.Data))
+		return c.in.cfg.Objects.Keep(ctx, c.name, bytes.NewReader(m.Data))
 	}
+	return c.object(ctx)
+}
+
+// object copies what a user put into wechat_uploads.
+func (c *copying) object(ctx context.Context) error {
+	kind, name := c.e.cmd.Kind, c.e.cmd.Media.Object
+	size, open, err := c.in.cfg.Objects.Upload(ctx, name)
+	limit := c.in.limit(kind)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid):
+		c.refused = unreadable(kind, name)
+		return nil
+	case err != nil:
+		return c.failed(ctx, err)
 	case size == 0:
-		return 0, &wire.Rejection{Code: codeEmptyFile, Field: field, Message: "The object has no bytes."}, nil
-	case size > in.limit(c.Kind):
-		return 0, tooLarge(c.Kind, "object", in.limit(c.Kind)), nil
+		c.refused = &wire.Rejection{Code: wire.CodeEmptyFile, Field: string(kind) + ".object", Message: "The object has no bytes."}
+		return nil
+	case size > limit:
+		c.refused = tooLarge(kind, "object", limit)
+		return nil
 	}
 	r, err := open(ctx)
 	if err != nil {
-		return 0, unreadable(field, c.Media.Object), nil
+		return c.failed(ctx, err)
 	}
 	defer r.Close()
 	src := &watched{Reader: io.LimitReader(r, size+1)}
-	if err := in.cfg.Objects.Keep(ctx, name, src); err != nil {
-		if src.err != nil {
-			return 0, unreadable(field, c.Media.Object), nil
-		}
-		return 0, nil, fmt.Errorf("keep %s: %w", name, err)
+	if err = c.in.cfg.Objects.Keep(ctx, c.name, src); err == nil {
+		c.size = size
+		return nil
 	}
-	return size, nil, nil
+	if src.err != nil {
+		return c.failed(ctx, src.err)
+	}
+	return fmt.Errorf("keep %s: %w", c.name, err)
+}
+
+// failed tells a damaged object from a NATS that is away: that one answers
+// nothing else either.
+func (c *copying) failed(ctx context.Context, err error) error {
+	if _, away := c.in.chain.peek(context.WithoutCancel(ctx), c.e.key); away != nil {
+		return err
+	}
+	if c.bad++; c.bad < maxBadReads {
+		return err
+	}
+	c.refused = unreadable(c.e.cmd.Kind, c.e.cmd.Media.Object)
+	return nil
 }
 
 // watched tells the source's failure from the store's.
@@ -102,7 +135,7 @@ type watched struct {
 
 func (w *watched) Read(p []byte) (int, error) {
 	n, err := w.Reader.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		w.err = err
 	}
 	return n, err
@@ -147,9 +180,9 @@ func mediaName(c *wire.Command) string {
 	}[c.Kind]
 }
 
-func unreadable(field, object string) *wire.Rejection {
+func unreadable(k wire.Kind, object string) *wire.Rejection {
 	return &wire.Rejection{
-		Code: codeNoObject, Field: field,
+		Code: codeNoObject, Field: string(k) + ".object",
 		Message: `The object "` + wire.Printable(object, 64) + `" is not in wechat_uploads, is a link, or cannot be read.`,
 	}
 }

@@ -21,6 +21,8 @@ type delivery struct {
 	marked int      // attempt whose sending record is written but was not acted upon
 	tries  int      // in a row in this process, for the back-off
 	since  time.Time
+	placed bool        // it has been in a lane's memory
+	gen    uint64      // the login that peer belongs to
 	peer   wechat.Peer // whom it goes to
 }
 
@@ -40,10 +42,12 @@ type lane struct {
 	busy   *delivery
 	until  time.Time // not before
 	ready  bool      // it is in the list of those that can go
+	asleep bool      // it wakes by itself when until has come
 }
 
 // add puts a delivery in its place.
 func (l *lane) add(d *delivery) {
+	d.placed = true
 	i := len(l.memory)
 	for i > 0 && d.before(l.memory[i-1]) {
 		i--

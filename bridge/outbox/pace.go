@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"context"
 	"sync"
 	"time"
 
@@ -20,6 +19,7 @@ type pacer struct {
 	at    int
 	until time.Time // nothing before: WeChat asked for it
 	slow  time.Time // slowed until
+	spare int       // taken and not used
 }
 
 // slowFor is how long a throttled account goes at a quarter of its pace.
@@ -37,28 +37,41 @@ func newPacer(p Pace) *pacer {
 	return r
 }
 
-// wait returns when the next send may go. Its error is the context's cause.
-func (p *pacer) wait(ctx context.Context) error {
-	for {
-		d := p.closed(time.Now())
-		if d <= 0 {
-			break
-		}
-		if err := pause(ctx, d); err != nil {
-			return err
-		}
-	}
-	if p.limit == rate.Inf && !p.slowed(time.Now()) {
-		return nil
-	}
-	r := p.bucket.Reserve()
-	return pause(ctx, r.Delay())
-}
-
-// closed is how long nothing may go: WeChat's wish, or the day's limit.
-func (p *pacer) closed(now time.Time) time.Duration {
+// take takes the right to send one message, or says how long there is none.
+func (p *pacer) take(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if wait := p.closed(now); wait > 0 {
+		return wait
+	}
+	if p.spare > 0 {
+		p.spare--
+		return 0
+	}
+	if p.limit == rate.Inf && !p.slowed(now) {
+		return 0
+	}
+	p.slowed(now)
+	r := p.bucket.ReserveN(now, 1)
+	wait := r.DelayFrom(now)
+	if wait > 0 {
+		r.CancelAt(now)
+	}
+	return wait
+}
+
+// giveBack returns a right that was not used.
+func (p *pacer) giveBack() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.limit != rate.Inf {
+		p.spare++
+	}
+}
+
+// closed is how long nothing may go: WeChat's wish, or the day's limit. The
+// lock is held.
+func (p *pacer) closed(now time.Time) time.Duration {
 	d := p.until.Sub(now)
 	if p.daily > 0 && len(p.days) == p.daily {
 		d = max(d, p.days[p.at].Add(24*time.Hour).Sub(now))
@@ -66,10 +79,8 @@ func (p *pacer) closed(now time.Time) time.Duration {
 	return d
 }
 
-// slowed reports whether the throttle is still felt, and ends it.
+// slowed reports whether the throttle is still felt, and ends it; the lock is held.
 func (p *pacer) slowed(now time.Time) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.slow.IsZero() {
 		return false
 	}

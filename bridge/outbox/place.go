@@ -29,16 +29,41 @@ func (c *courier) place(d *delivery) {
 	c.loadSince = time.Time{}
 	d.peer = peer
 	l := c.laneOf(peer)
-	if !l.full() {
+	switch q := c.older(d); {
+	case d.placed || q == nil && !l.full():
 		l.add(d)
 		c.wake(l)
-		return
+	case q != nil:
+		c.park(q, d)
+	default:
+		c.park(c.overflow(l), d)
 	}
-	q := c.queueOf(laneToken(peer.ID))
-	if q.lane == nil && q.head == nil {
-		c.join(q, l)
+}
+
+// older is the queue of those that were parked because the same recipient
+// could not be found, where its head has no lane yet.
+func (c *courier) older(d *delivery) *queue {
+	if len(c.queues) == 0 {
+		return nil
 	}
-	c.park(q, d)
+	if q := c.queues[d.recipientToken()]; q != nil && q.lane == nil {
+		return q
+	}
+	return nil
+}
+
+// overflow is the queue for what a lane has no room for. One of a former name
+// of the peer, whose head goes elsewhere now, is passed over.
+func (c *courier) overflow(l *lane) *queue {
+	for n := 0; ; n++ {
+		q := c.queueOf(laneToken(l.peer.ID, n))
+		if q.lane == nil && q.head == nil && !q.loading && !q.parking {
+			c.join(q, l)
+		}
+		if q.lane == l {
+			return q
+		}
+	}
 }
 
 // misplace is for a recipient that is not one peer.

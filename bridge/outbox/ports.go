@@ -64,11 +64,12 @@ type Parking interface {
 // Objects reads what users put into wechat_uploads and keeps media that rest
 // until they are sent, in wechat_media under out/.
 type Objects interface {
-	// Upload opens a user's object. Links and missing ones are errors.
+	// Upload opens a user's object. A missing one is fs.ErrNotExist, a link
+	// fs.ErrInvalid; any other error is NATS's and is waited out.
 	Upload(ctx context.Context, name string) (size int64, open func(context.Context) (io.ReadCloser, error), err error)
 	// Keep stores bytes under out/<name> once; the same name again is no error.
 	Keep(ctx context.Context, name string, r io.Reader) error
-	// Kept opens what Keep stored.
+	// Kept opens what Keep stored; errors as of Upload.
 	Kept(ctx context.Context, name string) (size int64, open func(context.Context) (io.ReadCloser, error), err error)
 }
 
