@@ -11,8 +11,8 @@ import (
 type chain struct {
 	account, id string
 	seq         uint64 // of the command
-	records     []Record
-	finals      []Record
+	records     []*Record
+	finals      []*Record
 	messageID   string
 	marked      bool // a record says possible_duplicate
 	list        bool // the chain of a whole list
@@ -47,7 +47,8 @@ type books struct {
 
 func index(records []Record) *books {
 	b := &books{byID: map[chainID]*chain{}, byPlace: map[place][]*chain{}, byName: map[name][]*chain{}}
-	for _, r := range records {
+	for i := range records { // a record is large: by pointer
+		r := &records[i]
 		n := name{r.Account, r.ID}
 		c := b.byID[chainID{n, r.StreamSeq}]
 		if c == nil {
@@ -63,7 +64,7 @@ func index(records []Record) *books {
 	return b
 }
 
-func (c *chain) add(r Record) {
+func (c *chain) add(r *Record) {
 	c.records = append(c.records, r)
 	if r.State.Final() && r.State != wire.Corrected {
 		c.finals = append(c.finals, r)

@@ -56,11 +56,11 @@ func finals(c *chain) (wrong []string) {
 	default:
 		return []string{fmt.Sprintf("%s has %d final records: %s.", c, len(c.finals), states(c.finals))}
 	}
-	after := c.records[slices.IndexFunc(c.records, func(r Record) bool { return r.Seq == c.finals[0].Seq && r.State == c.finals[0].State })+1:]
+	after := c.records[slices.IndexFunc(c.records, func(r *Record) bool { return r == c.finals[0] })+1:]
 	if len(after) > 1 || len(after) == 1 && after[0].State != wire.Corrected {
 		wrong = append(wrong, fmt.Sprintf("%s goes on after its final record: %s.", c, states(after)))
 	}
-	if len(c.records) > len(after)+1 && slices.ContainsFunc(c.records[:len(c.records)-len(after)-1], func(r Record) bool { return r.State == wire.Corrected }) {
+	if len(c.records) > len(after)+1 && slices.ContainsFunc(c.records[:len(c.records)-len(after)-1], func(r *Record) bool { return r.State == wire.Corrected }) {
 		wrong = append(wrong, fmt.Sprintf("%s was corrected before it was final.", c))
 	}
 	return wrong
@@ -117,7 +117,7 @@ func seqs(entries []Entry) string {
 	return fmt.Sprint(out)
 }
 
-func states(records []Record) string {
+func states(records []*Record) string {
 	var out []wire.State
 	for _, r := range records {
 		out = append(out, r.State)
