@@ -70,14 +70,14 @@ func (s service) response() string {
 	return ""
 }
 
-// guestServices are what a guest may ask for.
+// guestServices are what a guest may ask for, where permissions allow it. The
+// JetStream API is imported as a whole: an account without JetStream that
+// imports parts of it also gets the server's own answer, "JetStream not enabled
+// for account", and that one comes first.
 func (n Names) guestServices() []service {
-	all := []service{
-		{subject: "$SRV.>", stream: true},
-		{subject: "$JS.API.CONSUMER.MSG.NEXT.*.*", stream: true},
-	}
+	all := []service{{subject: "$SRV.>", stream: true}, {subject: "$JS.API.>", stream: true}}
 	for _, s := range n.guestPublish() {
-		if s != "$SRV.>" && !strings.HasPrefix(s, "$JS.API.CONSUMER.MSG.NEXT.") {
+		if s != "$SRV.>" && !strings.HasPrefix(s, "$JS.API.") {
 			all = append(all, service{subject: s})
 		}
 	}
