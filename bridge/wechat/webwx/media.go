@@ -79,7 +79,7 @@ func (s *Session) downloadOnce(ctx context.Context, kind wechat.Kind, m *openwec
 	ex := &exchange{op: classifier.OpDownload, stream: true, limit: smallAnswer}
 	sctx, cancel := context.WithTimeoutCause(context.WithValue(ctx, exchangeKey{}, ex), s.line.times.media, errSlow)
 	stop := func() { cancel(); done() }
-	resp, err := guarded(sctx, func(ctx context.Context) (*http.Response, error) { return s.ask(ctx, kind, m) })
+	resp, err := guarded(sctx, func(ctx context.Context) (*http.Response, error) { return s.ask(ctx, kind, m) }) //nolint:bodyclose // the stream that is returned closes it
 	if err != nil {
 		err = s.line.failed(ctx, ex, err)
 		stop()
