@@ -113,6 +113,9 @@ func TestTicketIsGoodOnce(t *testing.T) {
 	uuid := c.uuid()
 	c.poll(uuid)
 	uri := match(t, `window.redirect_uri="(.*?)"`, c.poll(uuid))
+	if a := credentialsError(t, c, strings.Replace(uri, "wx.qq.com", "wx2.qq.com", 1)); a.Ret != retTicket {
+		t.Errorf("on another host: %+v", a)
+	}
 	c.redeem(uri)
 	for _, u := range []string{uri, strings.Replace(uri, "ticket=A", "ticket=B", 1)} {
 		if a := credentialsError(t, c, u); a.Ret != retTicket {

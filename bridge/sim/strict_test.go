@@ -41,6 +41,11 @@ var badJSON = []spoil{
 	{"wrong wxsid cookie", func(c *client) { c.setCookie("wx.qq.com", "wxsid", "x") }, retCookie},
 	{"no wxuin cookie", func(c *client) { c.setCookie("wx.qq.com", "wxuin", "") }, retCookie},
 	{"another host of WeChat", func(c *client) { c.host = "wx2.qq.com" }, retCookie},
+	{"another host, all cookies", func(c *client) {
+		c.host = "wx2.qq.com"
+		c.setCookie("wx2.qq.com", "wxsid", c.sid)
+		c.setCookie("wx2.qq.com", "wxuin", c.uin)
+	}, retCookie},
 }
 
 func TestJSONRequestsAreChecked(t *testing.T) {
