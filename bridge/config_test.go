@@ -12,14 +12,7 @@ import (
 )
 
 // goodConfig is what the defaults of the struct tags give.
-func goodConfig() Config {
-	return Config{
-		Account: "default", Transport: "webwx", Prefix: "wechat", DataDir: "x",
-		NATSListen: "127.0.0.1:4222", HTTP: "127.0.0.1:8080",
-		Pace: "20/m", PaceDay: 500, MaxInFlight: 8, RecipientWait: time.Hour,
-		TTL: 72 * time.Hour, Horizon: 168 * time.Hour, Grace: 40 * time.Second, MaxMedia: 1 << 20,
-	}
-}
+func goodConfig() Config { return Defaults() }
 
 func TestBadValuesNameTheirKey(t *testing.T) {
 	if c := goodConfig(); c.Check() != nil {

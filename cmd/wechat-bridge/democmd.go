@@ -1,5 +1,28 @@
 package main
 
-type demoCmd struct{}
+import (
+	"github.com/rs/zerolog"
 
-func (demoCmd) Run(t *terminal) error { return nil }
+	"wechat-bridge/bridge"
+)
+
+// demoCmd tells the story on one screen.
+type demoCmd struct {
+	Exit    bool   `help:"Leave after the story; exit code 0 only if the simulator's ledger and the stored records agree with it."`
+	DataDir string `help:"Keep the data in this folder." type:"path" placeholder:"DIR"`
+	Verbose bool   `help:"Also print the worker's log."`
+}
+
+// Help is the long help text of the command.
+func (demoCmd) Help() string { return "Example:\n  wechat-bridge demo" }
+
+// Run plays WeChat, NATS and the worker in this process.
+func (c *demoCmd) Run(t *terminal) error {
+	log := zerolog.Nop()
+	if c.Verbose {
+		log = consoleLog(t.err, zerolog.InfoLevel)
+	}
+	return bridge.Demo(t.ctx, bridge.DemoOptions{
+		DataDir: c.DataDir, Exit: c.Exit, Out: t.out, Say: t.say, Version: version(), Log: log,
+	})
+}
