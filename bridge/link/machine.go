@@ -252,8 +252,9 @@ func (t *turn) pause(e event, paused bool) {
 
 func (t *turn) stop() {
 	t.refund()
-	if t.rung == wechat.QR { // an orderly stop is no crash: the next start need not wait
-		t.mem.RetryAt, t.mem.QRNumber = time.Time{}, 0
+	t.mem.RetryAt = time.Time{} // an orderly stop is no crash: the next start need not wait
+	if t.rung == wechat.QR {
+		t.mem.QRNumber = 0
 	}
 	t.abandon()
 	t.enter(Stopped)

@@ -124,7 +124,7 @@ func (l *Link) logChange(before machine) {
 	e = e.Str(fieldAccount, l.cfg.Account).Str("transport", l.cfg.Transport.Name()).
 		Str("state", string(m.state)).Str("was", string(before.state)).Int("attempt", m.mem.Attempt)
 	if m.plan == planAttempt {
-		e = e.Dur("retry_in", time.Until(m.retryAt))
+		e = e.Stringer("retry_in", time.Until(m.retryAt).Round(time.Millisecond))
 	}
 	withVerdict(e, m.reason).Msg(logChange)
 }
