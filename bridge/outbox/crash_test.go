@@ -221,6 +221,7 @@ func TestCrashesAtRandom(t *testing.T) {
 		lives := rapid.SliceOfN(rapid.IntRange(1, 60), 1, 6).Draw(r, "lives")
 		kinds := rapid.SliceOfN(rapid.SampledFrom([]fault{crashBefore, crashAfter}), len(lives), len(lives)).Draw(r, "kinds")
 		fails := rapid.IntRange(5, 40).Draw(r, "fails every")
+		failed := false
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld()
 			story(w)
@@ -244,9 +245,10 @@ func TestCrashesAtRandom(t *testing.T) {
 			w.start(t, uint64(len(lives)+1))
 			w.drain(t, 10*time.Minute)
 			w.verifyStory(t, true)
-			if t.Failed() {
-				r.Fatal("see above")
-			}
+			failed = t.Failed()
 		})
+		if failed {
+			r.Fatal("see above")
+		}
 	})
 }

@@ -162,7 +162,7 @@ func (e *expirer) sweep(ctx context.Context, count bool) error {
 			return in.sweep(ctx, from, func(s wire.Stored) error {
 				from = s.Seq + 1
 				e.add(s.Expires, s.Seq, in.parked)
-				if count {
+				if count && s.At.Before(e.me.started) { // intake counts the rest
 					e.counts.waiting.Add(1)
 				}
 				return nil

@@ -19,7 +19,7 @@ type lists struct {
 }
 
 type list struct {
-	mu     sync.Mutex
+	turn   chan struct{} // held by who reads or writes chains: a lock that can wait for NATS
 	states []wire.State // nil until read; "" = not final yet
 	left   int
 }
@@ -31,8 +31,12 @@ func newLists(ch *chain) *lists { return &lists{chain: ch, open: map[held]*list{
 func (ls *lists) mark(ctx context.Context, it *item, trace string, s wire.State) error {
 	name := held{wire.Key(it.List), it.StreamSeq}
 	l := ls.get(name)
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	if l.states == nil {
 		if err := ls.read(ctx, name.key, it, l); err != nil {
 			return err
@@ -59,7 +63,7 @@ func (ls *lists) get(name held) *list {
 	defer ls.mu.Unlock()
 	l := ls.open[name]
 	if l == nil {
-		l = &list{}
+		l = &list{turn: make(chan struct{}, 1)}
 		ls.open[name] = l
 	}
 	return l
