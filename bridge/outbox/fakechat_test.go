@@ -32,7 +32,7 @@ type fakeChat struct {
 	most   int
 	busy   map[string]int // per peer
 	twoAt  string         // a peer with two sends at once
-	takes  time.Duration
+	takes  func(peer string) time.Duration
 	// answer decides about one send: taken, and the answer.
 	answer func(out wechat.Outgoing) (taken bool, err error)
 }
@@ -82,8 +82,8 @@ func (s sender) Send(ctx context.Context, out wechat.Outgoing) (wechat.Receipt, 
 	c := s.p.w.chat
 	c.begin(out.To.ID)
 	defer c.end(out.To.ID)
-	if c.takes > 0 {
-		if err := pause(ctx, c.takes); err != nil {
+	if c.takes != nil {
+		if err := pause(ctx, c.takes(out.To.ID)); err != nil {
 			return wechat.Receipt{}, lost()
 		}
 	}

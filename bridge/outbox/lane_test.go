@@ -1,0 +1,286 @@
+package outbox
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"wechat-bridge/bridge/wechat"
+	"wechat-bridge/bridge/wire"
+)
+
+// pass lets virtual time pass until everything rests.
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func numbered(prefix string, n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("%s%04d", prefix, i))
+	}
+	return out
+}
+
+// 1,500 commands to a chat that takes a second each don't hold up another one,
+// and keep their order; the courier's memory stays within its window.
+func TestSlowChatHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.chat.takes = func(peer string) time.Duration {
+			if peer == "@alice" {
+				return time.Second
+			}
+			return time.Millisecond
+		}
+		names := numbered("s", 1500)
+		for _, n := range names {
+			w.publish(text(n, "Alice", n))
+		}
+		w.publish(text("b", "Bob", "b"))
+		p := w.start(t, 1)
+		w.expect(t, "b", wire.Sent, 5*time.Second)
+		if held, _ := p.box.Window(); held > 1000 {
+			t.Errorf("%d deliveries in memory", held)
+		}
+		if got := len(w.chat.texts("@alice")); got > 10 {
+			t.Errorf("Alice has %d already: the test proves nothing", got)
+		}
+		pass(5 * time.Second)
+		if n, oldest := p.box.Backlog(); n < 1480 || n > 1500 || oldest.IsZero() {
+			t.Errorf("backlog %d since %s", n, oldest)
+		}
+		if held, _ := p.box.Window(); held > 20 {
+			t.Errorf("%d deliveries in memory of one slow chat", held)
+		}
+		w.drain(t, time.Hour)
+		if !slices.Equal(w.chat.texts("@alice"), names) {
+			t.Error("order of the slow chat is broken")
+		}
+		if w.chat.twoAt != "" {
+			t.Errorf("two sends to %s at once", w.chat.twoAt)
+		}
+		if n, _ := p.box.Backlog(); n != 0 {
+			t.Errorf("backlog %d at the end", n)
+		}
+	})
+}
+
+func TestAtMostMaxInFlight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.chat.takes = func(string) time.Duration { return time.Second }
+		p := w.start(t, 1, func(p *process, c *Config) {
+			c.MaxInFlight = 3
+			for i := range 10 {
+				p.peers.Put(friend(fmt.Sprint("@f", i), fmt.Sprint("F", i)))
+			}
+		})
+		for i := range 10 {
+			w.publish(text(fmt.Sprint("i", i), fmt.Sprint("F", i), "x"))
+		}
+		w.drain(t, time.Minute)
+		if w.chat.most != 3 {
+			t.Errorf("%d sends at once, want 3", w.chat.most)
+		}
+		p.stop()
+	})
+}
+
+// A login renames all peers while deliveries wait in memory and in the
+// parking, addressed in several ways: each goes to the new id, in order.
+func TestLoginThatRenames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.chat.takes = func(string) time.Duration { return 100 * time.Millisecond }
+		p := w.start(t, 1)
+		names := numbered("r", 120)
+		for i, n := range names {
+			to := `"Alice"`
+			if i%2 == 1 {
+				to = `{"nickname":"Alice"}`
+			}
+			w.publish(fmt.Sprintf(`{"id":%q,"to":%s,"text":%q}`, n, to, n))
+		}
+		w.publish(`{"id":"old","to":{"id":"@alice","name":"Alice","type":"friend"},"text":"r0120"}`)
+		pass(time.Second)
+		p.gate.set(false)
+		pass(time.Second)
+		p.peers.Begin()
+		pass(time.Minute)
+		p.peers.Put(friend("@bob", "Alice"), friend("@x", "Bob")) // WeChat gives Bob's former id to Alice
+		p.peers.Loaded()
+		p.gate.set(true)
+		w.drain(t, 10*time.Minute)
+		all := append(w.chat.texts("@alice"), w.chat.texts("@bob")...)
+		if !slices.Equal(all, append(names, "r0120")) {
+			t.Errorf("order: %v", all)
+		}
+		if len(w.chat.texts("@bob")) < 100 {
+			t.Errorf("only %d went to the new id", len(w.chat.texts("@bob")))
+		}
+		w.verify(t, names, false)
+	})
+}
+
+// The same with a crash in between: nothing in memory helps.
+func TestRenamedAfterCrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.chat.takes = func(string) time.Duration { return 100 * time.Millisecond }
+		p := w.start(t, 1)
+		names := numbered("r", 60)
+		for i, n := range names {
+			to := `"Alice"`
+			if i%3 == 1 {
+				to = `{"nickname":"Alice"}`
+			}
+			w.publish(fmt.Sprintf(`{"id":%q,"to":%s,"text":%q}`, n, to, n))
+		}
+		pass(950 * time.Millisecond)
+		p.crash()
+		w.start(t, 2, func(p *process, _ *Config) {
+			p.peers = wechat.NewDirectory(nil)
+			p.peers.Begin()
+			p.peers.Begin()
+			p.peers.Put(friend("@new", "Alice"))
+			p.peers.Loaded()
+		})
+		w.drain(t, 10*time.Minute)
+		seen := map[string]bool{}
+		var all []string
+		for _, s := range append(w.chat.texts("@alice"), w.chat.texts("@new")...) {
+			if !seen[s] {
+				seen[s] = true
+				all = append(all, s)
+			}
+		}
+		if !slices.Equal(all, names) {
+			t.Errorf("order: %v", all)
+		}
+		w.verify(t, names, true)
+	})
+}
+
+// A room that is not visible yet: the delivery waits, says so, and goes before
+// what came later, also over a restart.
+func TestRoomNotVisibleYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.start(t, 1)
+		for _, n := range numbered("v", 3) {
+			w.publish(text(n, "Laterr", n))
+		}
+		d := w.expect(t, "v0002", wire.Waiting, time.Second)
+		if d.Code != codeNotVisible || d.RetryAt == nil || d.Final {
+			t.Errorf("waiting: %+v", d)
+		}
+		w.publish(text("b", "Bob", "b"))
+		w.expect(t, "b", wire.Sent, time.Second)
+		pass(10 * time.Minute)
+
+		p2 := w.start(t, 2) // the first one is still there and must do no harm
+		w.publish(text("v0003", "Laterr", "v0003"))
+		pass(time.Minute)
+		p2.peers.Put(wechat.Peer{ID: "@@later", Name: "Laterr", Type: wechat.Room})
+		w.publish(text("v0004", "Laterr", "v0004"))
+		w.expect(t, "v0004", wire.Sent, time.Minute)
+		if got := w.chat.texts("@@later"); !slices.Equal(got, numbered("v", 5)) {
+			t.Errorf("the room got %v", got)
+		}
+		if _, _, c := w.left(); c != 0 {
+			t.Errorf("%d parked", c)
+		}
+	})
+}
+
+func TestUnknownRecipient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := w.start(t, 1)
+		w.publish(text("u", "Alise", "x"))
+		w.publish(`{"id":"n","to":{"nickname":"Alise"},"text":"x"}`)
+		d := w.expect(t, "n", wire.Rejected, time.Second) // no room has a nickname
+		if d.Code != codeUnknownTo || d.Field != "to" || d.Nearest != "Alice" {
+			t.Errorf("at once: %+v", d)
+		}
+		w.expect(t, "u", wire.Waiting, time.Second)
+		pass(59 * time.Minute)
+		if s := w.last(t, "u").State; s != wire.Waiting {
+			t.Errorf("after 59 minutes: %s", s)
+		}
+		d = w.expect(t, "u", wire.Rejected, 2*time.Minute)
+		if d.Code != codeUnknownTo || d.Nearest != "Alice" {
+			t.Errorf("after an hour: %+v", d)
+		}
+		p.stop()
+		if a, b, c := w.left(); a+b+c != 0 {
+			t.Error("something is left")
+		}
+	})
+}
+
+// An outage is no time in which a room could show itself.
+func TestRecipientWaitsAnOutageOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := w.start(t, 1)
+		w.publish(text("u", "Later", "x"))
+		w.expect(t, "u", wire.Waiting, time.Second)
+		p.gate.set(false)
+		w.publish(text("v", "Alice", "x")) // finds the gate closed
+		pass(10 * time.Hour)
+		p.gate.set(true)
+		pass(10 * time.Second)
+		p.peers.Put(wechat.Peer{ID: "@@later", Name: "Later", Type: wechat.Room})
+		w.expect(t, "u", wire.Sent, time.Minute)
+	})
+}
+
+func TestAmbiguousRecipient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.start(t, 1)
+		w.publish(text("c", "Carol", "x"))
+		d := w.expect(t, "c", wire.Rejected, time.Second)
+		if d.Code != codeAmbiguousTo || len(d.Candidates) != 2 {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// While contacts load nothing is written and nothing is overtaken; if it takes
+// long, the record says what is waited for.
+func TestContactsLoading(t *testing.T) {
+	loading := func(p *process, _ *Config) {
+		p.peers = wechat.NewDirectory(nil)
+		p.peers.Begin()
+		p.peers.Put(friend("@alice", "Alice"))
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := w.start(t, 1, loading)
+		w.publish(text("a", "Alice", "a"))
+		w.publish(`{"id":"b","to":{"id":"@alice"},"text":"b"}`)
+		pass(5 * time.Second)
+		p.peers.Loaded()
+		w.drain(t, time.Minute)
+		if got := w.states(t, "a"); !slices.Equal(got, []wire.State{wire.Accepted, wire.Sending, wire.Sent}) {
+			t.Errorf("states: %v", got)
+		}
+		w.inOrder(t, "@alice", "a", "b")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := w.start(t, 1, loading)
+		w.publish(text("a", "Alice", "a"))
+		pass(30 * time.Second)
+		w.expect(t, "a", wire.Waiting, time.Second)
+		pass(2 * time.Hour) // longer than the recipient wait: they still load
+		p.peers.Loaded()
+		w.expect(t, "a", wire.Sent, time.Minute)
+	})
+}
