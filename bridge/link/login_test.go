@@ -243,3 +243,28 @@ func TestAStormOfFaultsIsAFewLines(t *testing.T) {
 		}
 	})
 }
+
+func TestAUsedBudgetIsShownAndWaitedFor(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		f := newFake()
+		f.stored = false
+		f.sync = fault(classifier.OpSyncCheck, 1101) // each login is thrown out at once
+		f.login = func(ctx context.Context, req wechat.LoginRequest) error {
+			if req.Rung != wechat.QR {
+				return wechat.ErrNoRung
+			}
+			return f.rung(ctx, req)
+		}
+		r := start(t, f, &vault{})
+		pass(50 * time.Minute)
+		s := r.Status()
+		if len(f.scanned) != 6 || s.Reason.Code != "login_budget_used" || s.UserAction != JustWait || s.LoginsLeft != 0 {
+			t.Errorf("%d logins, status %+v", len(f.scanned), s)
+		}
+		if at := f.scanned[0].Add(time.Hour); s.RetryAt.After(at) || s.RetryAt.Before(at.Add(-time.Minute)) {
+			t.Errorf("next try %v, the first login is an hour old at %v", s.RetryAt, at)
+		}
+		f.set(func(f *fake) { f.sync = nil })
+		r.until(Connected, 15*time.Minute)
+	})
+}

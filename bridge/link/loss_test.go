@@ -48,7 +48,7 @@ func TestASessionThatEndedInSilenceIsNotResumed(t *testing.T) {
 		r.until(Reconnecting, 70*time.Second)
 		f.set(func(f *fake) { f.hung, f.alive = false, false })
 		r.until(AwaitingScan, 20*time.Second)
-		if f.climbsOf(wechat.Resume) != 0 {
+		if f.climbsOf(wechat.Resume) != 0 || f.climbsOf(wechat.Stored) != 2 || f.climbsOf(wechat.Push) != 1 {
 			t.Errorf("climbs %v: the probe had said 1101", f.climbs)
 		}
 	})

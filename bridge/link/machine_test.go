@@ -249,3 +249,56 @@ func TestBudgetSaysWhenTheNextLoginIsAllowed(t *testing.T) {
 		t.Errorf("left %d, free at %v", left, at)
 	}
 }
+
+func TestWhatAPersonHasToDo(t *testing.T) {
+	for name, tc := range map[string]struct {
+		m    machine
+		want UserAction
+	}{
+		"starting":            {fresh(), DoNothing},
+		"code shown":          {machine{state: AwaitingScan, step: &wechat.LoginStep{}}, ScanQR},
+		"between two codes":   {machine{state: AwaitingScan, plan: planAttempt}, JustWait},
+		"scanned":             {machine{state: AwaitingConfirm}, ConfirmOnPhone},
+		"digits":              {machine{state: AwaitingCode}, EnterCode},
+		"connected":           {live(), DoNothing},
+		"network is down":     {machine{state: Reconnecting, plan: planAttempt, reason: netLost}, JustWait},
+		"certificate":         {machine{state: Reconnecting, plan: planAttempt, reason: known("tls_untrusted")}, FixConfig},
+		"clock":               {machine{state: Connecting, plan: planAttempt, reason: known("clock_or_certificate")}, FixConfig},
+		"restricted":          {machine{state: Blocked, reason: known("restricted_account")}, OpenPhone},
+		"logged out":          {machine{state: LoggedOut, reason: known("logged_out")}, DoNothing},
+		"nobody scanned ever": {machine{state: LoggedOut, reason: known("qr_unattended")}, ScanQR},
+		"stopped":             {machine{state: Stopped}, DoNothing},
+	} {
+		if got := action(&tc.m); got != tc.want {
+			t.Errorf("%s: %s, want %s", name, got, tc.want)
+		}
+	}
+}
+
+func FuzzMemory(f *testing.F) {
+	for _, s := range []string{"", "{}", "null", `{"attempt":1e99}`, `{"version":1,"logins":["2026-11-24T11:59:00Z"],"retry_at":"0001-01-01T00:00:00Z"}`} {
+		f.Add([]byte(s))
+	}
+	limits := Limits{}.withDefaults()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := decodeMemory(b, t0, limits)
+		if err != nil {
+			return
+		}
+		if m.Attempt < 0 || m.QRNumber < 0 || m.QRNumber > limits.QRRenewals || len(m.Logins) > maxLogins || m.RetryAt.Sub(t0) > maxTold {
+			t.Fatalf("unbounded: %+v", m)
+		}
+		for _, at := range m.Logins {
+			if at.After(t0) {
+				t.Fatalf("a login in the future: %v", at)
+			}
+		}
+		after, _ := step(fresh(), event{kind: evStart, memory: m}, t0, 0.5)
+		if after.state != Blocked && after.state != LoggedOut && after.wake().IsZero() {
+			t.Fatalf("no way on from %+v", m)
+		}
+		if _, err := m.encode(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

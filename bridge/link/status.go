@@ -31,7 +31,7 @@ type Sending string
 const (
 	Flowing Sending = "flowing"
 	Slowed  Sending = "slowed"  // WeChat said "too often" lately
-	Ramping Sending = "ramping" // after a recovery
+	Ramping Sending = "ramping" // after a recovery; nothing ramps yet
 	Held    Sending = "held"    // the breaker is open: messages wait
 	Paused  Sending = "paused"  // by an operator, or because the identity changed
 )
