@@ -1,0 +1,179 @@
+package outbox
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"wechat-bridge/bridge/wechat"
+	"wechat-bridge/bridge/wire"
+)
+
+// answers gives one answer after the other, then takes everything.
+func answers(list ...func() (bool, error)) func(wechat.Outgoing) (bool, error) {
+	return func(wechat.Outgoing) (bool, error) {
+		if len(list) == 0 {
+			return true, nil
+		}
+		f := list[0]
+		list = list[1:]
+		return f()
+	}
+}
+
+func takenButLost() (bool, error) { return true, lost() }
+func noRoute() (bool, error)      { return false, undialled() }
+func ret(n int) func() (bool, error) {
+	return func() (bool, error) { return false, code(n) }
+}
+
+func TestOutcomes(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers   []func() (bool, error)
+		onUnknown string
+		state     wire.State
+		code      string
+		attempt   int
+		dup       bool
+		has       int // times that WeChat has it
+	}{
+		"outage costs no attempt":         {[]func() (bool, error){noRoute, noRoute, noRoute, noRoute, noRoute, noRoute, noRoute}, "", wire.Sent, "", 1, false, 1},
+		"answer lost: sent again, marked": {[]func() (bool, error){takenButLost}, "", wire.Sent, "", 2, true, 2},
+		"answer lost: reported":           {[]func() (bool, error){takenButLost}, "report", wire.Unknown, "answer_lost", 1, false, 1},
+		"answer lost for ever":            {[]func() (bool, error){takenButLost, takenButLost, takenButLost, takenButLost, takenButLost}, "", wire.Unknown, "answer_lost", 5, true, 5},
+		"throttled costs no attempt":      {[]func() (bool, error){ret(1205), ret(1205), ret(1205), ret(1205), ret(1205), ret(1205)}, "", wire.Sent, "", 1, false, 1},
+		"refused":                         {[]func() (bool, error){ret(-1)}, "", wire.Failed, "request_refused", 1, false, 0},
+		"refused after a doubt":           {[]func() (bool, error){takenButLost, ret(-1)}, "", wire.Failed, "request_refused", 2, true, 1},
+		"logged out, logged in":           {[]func() (bool, error){ret(1101)}, "", wire.Sent, "", 1, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				w.chat.answer = answers(c.answers...)
+				p := w.start(t, 1)
+				body := `{"id":"a","to":"Alice","text":"x"}`
+				if c.onUnknown != "" {
+					body = `{"id":"a","to":"Alice","text":"x","on_unknown":"` + c.onUnknown + `"}`
+				}
+				w.publish(body)
+				w.publish(text("next", "Alice", "next"))
+				d := w.expect(t, "a", c.state, time.Hour)
+				if d.Code != c.code || d.Attempt != c.attempt || d.PossibleDuplicate != c.dup {
+					t.Errorf("%+v", d)
+				}
+				w.drain(t, time.Hour)
+				clients := map[string]bool{}
+				n := 0
+				for _, m := range w.chat.ledger {
+					if m.text == "x" {
+						clients[m.client] = true
+						n++
+					}
+				}
+				if n != c.has || len(clients) > 1 {
+					t.Errorf("WeChat has it %d times with %d client ids, want %d with one", n, len(clients), c.has)
+				}
+				if p.gate.admitted != len(p.gate.reported) {
+					t.Errorf("%d admissions, %d reports", p.gate.admitted, len(p.gate.reported))
+				}
+				if d := w.last(t, "next"); d.State != wire.Sent || len(w.chat.texts("@alice")) != n+1 || w.chat.texts("@alice")[n] != "next" {
+					t.Errorf("the next one: %s, order %v", d.State, w.chat.texts("@alice"))
+				}
+			})
+		})
+	}
+}
+
+// The gate closes with the first fault and opens an hour later: nothing is
+// tried meanwhile, and it is still the first attempt.
+func TestOutageWaitsForTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.chat.answer = answers(noRoute)
+		p := w.start(t, 1)
+		p.gate.trips = true
+		for _, n := range numbered("g", 40) {
+			w.publish(text(n, "Alice", n))
+		}
+		pass(time.Hour)
+		if got := w.states(t, "g0000"); !slices.Equal(got, []wire.State{wire.Accepted, wire.Sending, wire.Retrying}) {
+			t.Errorf("during the outage: %v", got)
+		}
+		if n := p.gate.admitted; n != 1 {
+			t.Errorf("%d admissions", n)
+		}
+		p.gate.set(true)
+		w.drain(t, time.Minute)
+		if got := w.chat.texts("@alice"); !slices.Equal(got, numbered("g", 40)) {
+			t.Errorf("order after the outage: %v", got)
+		}
+		if d := w.last(t, "g0000"); d.Attempt != 1 || d.PossibleDuplicate {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// A shutdown lets sends in flight end, within the grace.
+func TestGrace(t *testing.T) {
+	for _, c := range []struct {
+		takes time.Duration
+		state wire.State
+	}{{30 * time.Second, wire.Sent}, {time.Minute, wire.Sending}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.chat.takes = func(string) time.Duration { return c.takes }
+			p := w.start(t, 1)
+			w.publish(text("a", "Alice", "a"))
+			w.publish(text("b", "Alice", "b"))
+			w.expect(t, "a", wire.Sending, time.Second)
+			start := time.Now()
+			p.stop()
+			if took := time.Since(start); took > 40*time.Second {
+				t.Errorf("the shutdown took %s", took)
+			}
+			if s := w.last(t, "a").State; s != c.state {
+				t.Errorf("a send of %s is %s after the shutdown, want %s", c.takes, s, c.state)
+			}
+			if s := w.last(t, "b").State; s != wire.Accepted {
+				t.Errorf("the next one is %s", s)
+			}
+			w.start(t, 2)
+			w.drain(t, 10*time.Minute)
+			if d := w.last(t, "a"); d.PossibleDuplicate != (c.state == wire.Sending) {
+				t.Errorf("%+v", d)
+			}
+			w.inOrder(t, "@alice", "a", "b")
+		})
+	}
+}
+
+// A former worker that wakes up in the middle of a send changes nothing: what
+// it left is ambiguous for the new one, and its own later writes are refused.
+func TestFormerWorker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		hold := 10 * time.Second
+		w.chat.takes = func(string) time.Duration { defer func() { hold = 0 }(); return hold }
+		p := w.start(t, 1)
+		for _, n := range numbered("z", 5) {
+			w.publish(text(n, "Alice", n))
+		}
+		w.expect(t, "z0000", wire.Sending, time.Second)
+		p.gate.set(true)
+		pass(time.Second)
+		w.start(t, 2) // takes over while the first one waits for WeChat
+		w.drain(t, time.Hour)
+		pass(time.Minute)
+		w.verify(t, numbered("z", 5), true)
+		w.inOrder(t, "@alice", numbered("z", 5)...)
+		if d := w.last(t, "z0000"); !d.PossibleDuplicate || d.Epoch != 2 {
+			t.Errorf("%+v", d)
+		}
+		for _, n := range numbered("z", 5)[1:] {
+			if d := w.last(t, n); d.PossibleDuplicate || d.Epoch != 2 {
+				t.Errorf("%s: %+v", n, d)
+			}
+		}
+	})
+}
