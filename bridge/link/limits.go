@@ -23,13 +23,13 @@ const (
 	// floor is the shortest wait before an attempt: the breaker lets a probe
 	// through only after its time-out.
 	floor        = breakerTimeout + 50*time.Millisecond
-	refusedPause = 200 * time.Millisecond
+	refusedPause = 50 * time.Millisecond
 	maxTold      = time.Hour // longest wait that a server may ask for
 	qrPause      = 5 * time.Second
 	qrPauseMax   = 5 * time.Minute
 	slowTime     = time.Minute // how long "too often" is shown without a told wait
 	takeCap      = 30 * time.Second
-	heldTime     = 500 * time.Millisecond // WeChat refuses a poll sooner than that
+	heldTime     = 250 * time.Millisecond // WeChat refuses a poll sooner than that
 	quickPoll    = 100 * time.Millisecond // an empty poll that ends sooner was not held
 	quickMax     = 5 * time.Second
 	patience     = 3 // faults in a row that are a loss

@@ -27,7 +27,7 @@ func connectsAtOnce(t *testing.T, prompt bool) {
 		}
 		began := time.Now()
 		r.until(Connected, 2*time.Second)
-		if took := time.Since(began); took > 1800*time.Millisecond {
+		if took := time.Since(began); took > 1400*time.Millisecond {
 			t.Errorf("took %v", took)
 		}
 		if got := r.states(); !cmp.Equal(got, []State{Starting, Connecting, Connected}) {
