@@ -106,7 +106,7 @@ func New(cfg Config) *Outbox {
 	ex := newExpirer(cfg, ch, ls, counts)
 	return &Outbox{
 		intake:  newIntake(cfg, ch, ex, counts),
-		courier: newCourier(cfg, ch, ls, counts),
+		courier: newCourier(cfg, ch, ls, ex, counts),
 		expirer: ex,
 		counts:  counts,
 	}

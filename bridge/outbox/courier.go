@@ -11,12 +11,13 @@ import (
 // state; what waits for NATS, the pace or WeChat runs beside it and comes back
 // as a function to be called there.
 type courier struct {
-	cfg    Config
-	chain  *chain
-	lists  *lists
-	counts *counts
-	pace   *pacer
-	log    zerolog.Logger
+	cfg     Config
+	chain   *chain
+	lists   *lists
+	expirer *expirer
+	counts  *counts
+	pace    *pacer
+	log     zerolog.Logger
 
 	events chan func()
 	closed chan struct{}   // the loop is over: nobody reads events
@@ -51,9 +52,9 @@ type held struct {
 	seq uint64
 }
 
-func newCourier(cfg Config, ch *chain, ls *lists, counts *counts) *courier {
+func newCourier(cfg Config, ch *chain, ls *lists, ex *expirer, counts *counts) *courier {
 	return &courier{
-		cfg: cfg, chain: ch, lists: ls, counts: counts, pace: newPacer(cfg.Pace),
+		cfg: cfg, chain: ch, lists: ls, expirer: ex, counts: counts, pace: newPacer(cfg.Pace),
 		log:    cfg.Log,
 		events: make(chan func()), closed: make(chan struct{}), shut: make(chan struct{}, 1),
 		lanes: map[string]*lane{}, queues: map[string]*queue{}, held: map[held]*delivery{},

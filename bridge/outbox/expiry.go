@@ -56,6 +56,11 @@ type expirer struct {
 	cut   int64 // what is due then or later is not in the heap; 0 = all is
 	moved chan struct{}
 	me    worker
+	// What the courier parked since the last sweep has no known sequence:
+	// parkedDue is when the first of it expires (0: nothing), parkedFrom where
+	// the next sweep of the parking begins.
+	parkedDue  int64
+	parkedFrom uint64
 }
 
 func newExpirer(cfg Config, ch *chain, ls *lists, counts *counts) *expirer {
@@ -78,10 +83,28 @@ func (e *expirer) add(at time.Time, seq uint64, parked bool) {
 		e.shrink()
 	}
 	if e.heap[0] == d {
-		select {
-		case e.moved <- struct{}{}:
-		default:
-		}
+		e.nudge()
+	}
+}
+
+// addParked notes that something was parked.
+func (e *expirer) addParked(at time.Time) {
+	if at.IsZero() {
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if ms := at.UnixMilli(); e.parkedDue == 0 || ms < e.parkedDue {
+		e.parkedDue = ms
+		e.nudge()
+	}
+}
+
+// nudge has run look at the time anew.
+func (e *expirer) nudge() {
+	select {
+	case e.moved <- struct{}{}:
+	default:
 	}
 }
 
@@ -106,12 +129,11 @@ func (e *expirer) run(ctx context.Context) error {
 		return nil
 	}
 	for ctx.Err() == nil {
-		d, wait, sweep := e.next(time.Now())
+		d, wait, todo := e.next(time.Now())
 		switch {
-		case sweep:
-			if e.sweep(ctx, false) != nil {
-				return nil
-			}
+		case todo == sweepAll && e.sweep(ctx, false) != nil, todo == sweepParked && e.sweepParking(ctx, false) != nil:
+			return nil
+		case todo != sweepNothing:
 		case wait > 0:
 			e.rest(ctx, wait)
 		default:
@@ -123,22 +145,37 @@ func (e *expirer) run(ctx context.Context) error {
 	return nil
 }
 
-// next pops what is due, or tells how long nothing is. sweep says that the
-// heap has run out of what is known to exist.
-func (e *expirer) next(now time.Time) (d due, wait time.Duration, sweep bool) {
+// sweep says where the heap no longer knows what exists.
+type sweep int
+
+const (
+	sweepNothing sweep = iota
+	sweepAll           // it has run out of what it kept
+	sweepParked        // something that was parked lately may be due
+)
+
+// next pops what is due, or tells how long nothing is.
+func (e *expirer) next(now time.Time) (d due, wait time.Duration, todo sweep) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	wait = time.Hour
+	if e.parkedDue > 0 {
+		if wait = time.UnixMilli(e.parkedDue).Sub(now); wait <= 0 {
+			e.parkedDue = 0
+			return d, 0, sweepParked
+		}
+	}
 	if len(e.heap) == 0 {
 		if e.cut > 0 {
-			e.cut = 0
-			return d, 0, true
+			e.cut, e.parkedDue, e.parkedFrom = 0, 0, 0
+			return d, 0, sweepAll
 		}
-		return d, time.Hour, false
+		return d, wait, sweepNothing
 	}
-	if wait = time.UnixMilli(e.heap[0].at).Sub(now); wait > 0 {
-		return d, wait, false
+	if first := time.UnixMilli(e.heap[0].at).Sub(now); first > 0 {
+		return d, min(wait, first), sweepNothing
 	}
-	return heap.Pop(&e.heap).(due), 0, false
+	return heap.Pop(&e.heap).(due), 0, sweepNothing
 }
 
 func (e *expirer) rest(ctx context.Context, wait time.Duration) {
@@ -153,26 +190,39 @@ func (e *expirer) rest(ctx context.Context, wait time.Duration) {
 
 // sweep fills the heap from buffer and parking. Its error is the context's.
 func (e *expirer) sweep(ctx context.Context, count bool) error {
-	for _, in := range []struct {
-		parked bool
-		sweep  func(context.Context, uint64, func(wire.Stored) error) error
-	}{{false, e.cfg.Buffer.Sweep}, {true, e.cfg.Parking.Sweep}} {
-		from := uint64(0)
-		err := persist(ctx, e.log, "sweep", func() error {
-			return in.sweep(ctx, from, func(s wire.Stored) error {
-				from = s.Seq + 1
-				e.add(s.Expires, s.Seq, in.parked)
-				if count && s.At.Before(e.me.started) { // intake counts the rest
-					e.counts.waiting.Add(1)
-				}
-				return nil
-			})
-		})
-		if err != nil {
-			return err
-		}
+	if _, err := e.sweepOne(ctx, e.cfg.Buffer.Sweep, 0, false, count); err != nil {
+		return err
 	}
-	return nil
+	return e.sweepParking(ctx, count)
+}
+
+// sweepParking looks at what was parked since it last did.
+func (e *expirer) sweepParking(ctx context.Context, count bool) error {
+	e.mu.Lock()
+	from := e.parkedFrom
+	e.mu.Unlock()
+	from, err := e.sweepOne(ctx, e.cfg.Parking.Sweep, from, true, count)
+	e.mu.Lock()
+	e.parkedFrom = from
+	e.mu.Unlock()
+	return err
+}
+
+type sweeper func(context.Context, uint64, func(wire.Stored) error) error
+
+// sweepOne fills the heap from one stream and tells where it came to.
+func (e *expirer) sweepOne(ctx context.Context, look sweeper, from uint64, parked, count bool) (uint64, error) {
+	err := persist(ctx, e.log, "sweep", func() error {
+		return look(ctx, from, func(s wire.Stored) error {
+			from = s.Seq + 1
+			e.add(s.Expires, s.Seq, parked)
+			if count && s.At.Before(e.me.started) { // intake counts the rest
+				e.counts.waiting.Add(1)
+			}
+			return nil
+		})
+	})
+	return from, err
 }
 
 // expire ends one delivery whose time is over. Its error is the context's.

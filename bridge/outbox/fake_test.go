@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 	"sync"
@@ -381,6 +382,12 @@ func (k parking) Sweep(_ context.Context, from uint64, visit func(wire.Stored) e
 
 type objects struct{ *proc }
 
+// damaged is an object whose bytes don't fit its digest.
+type damaged struct{}
+
+func (damaged) Read([]byte) (int, error) { return 0, errors.New("digests do not match") }
+func (damaged) Close() error             { return nil }
+
 type opener = func(context.Context) (io.ReadCloser, error)
 
 func open(b []byte) opener {
@@ -390,10 +397,20 @@ func open(b []byte) opener {
 func (o objects) Upload(_ context.Context, name string) (size int64, f opener, err error) {
 	err = o.call("objects.upload", func() error {
 		b, there := o.w.uploads[name]
-		if !there {
-			return errors.New("no such object")
-		}
 		size, f = int64(len(b)), open(b)
+		switch {
+		case name == "link":
+			return fs.ErrInvalid
+		case name == "damaged":
+			size, f = 7, func(context.Context) (io.ReadCloser, error) { return damaged{}, nil }
+		case !there:
+			return fs.ErrNotExist
+		case name == "slow":
+			f = func(ctx context.Context) (io.ReadCloser, error) {
+				err := pause(ctx, time.Minute)
+				return io.NopCloser(bytes.NewReader(b)), err
+			}
+		}
 		return nil
 	})
 	return size, f, err
@@ -411,7 +428,7 @@ func (o objects) Kept(_ context.Context, name string) (size int64, f opener, err
 	err = o.call("objects.kept", func() error {
 		b, there := o.w.kept[name]
 		if !there {
-			return errors.New("no such object")
+			return fs.ErrNotExist
 		}
 		size, f = int64(len(b)), open(b)
 		return nil

@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"errors"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -21,6 +23,7 @@ type intake struct {
 	log     zerolog.Logger
 
 	line  []*entry      // in order, not stored yet
+	taken atomic.Int64  // commands that were read and are not stored yet
 	ready chan struct{} // a medium has been kept
 	media chan struct{} // bounds how many are copied at once
 	jobs  jobs
@@ -82,15 +85,20 @@ func (in *intake) run(ctx context.Context) error {
 
 // fetch reads the queue while the buffer has room.
 func (in *intake) fetch(ctx context.Context, batches chan<- []wire.Stored) {
-	for in.room(ctx) == nil {
+	for {
+		room, err := in.room(ctx)
+		if err != nil {
+			return
+		}
 		var got []wire.Stored
-		err := persist(ctx, in.log, "fetch commands", func() (err error) {
-			got, err = in.cfg.Commands.Fetch(ctx, batchSize)
+		err = persist(ctx, in.log, "fetch commands", func() (err error) {
+			got, err = in.cfg.Commands.Fetch(ctx, room)
 			return err
 		})
 		if err != nil {
 			return
 		}
+		in.taken.Add(int64(len(got)))
 		select {
 		case batches <- got:
 		case <-ctx.Done():
@@ -99,19 +107,23 @@ func (in *intake) fetch(ctx context.Context, batches chan<- []wire.Stored) {
 	}
 }
 
-// room waits until the buffer has fewer deliveries than it may have.
-func (in *intake) room(ctx context.Context) error {
+// room waits until the buffer has fewer deliveries than it may have, and tells
+// how many commands may be read now.
+func (in *intake) room(ctx context.Context) (int, error) {
 	for {
 		var n uint64
 		err := persist(ctx, in.log, "count", func() (err error) {
 			n, err = in.cfg.Buffer.Count(ctx)
 			return err
 		})
-		if err != nil || n < in.cfg.MaxBuffer {
-			return err
+		if err != nil {
+			return 0, err
+		}
+		if room := int64(in.cfg.MaxBuffer) - int64(n) - in.taken.Load(); room > 0 {
+			return int(min(room, batchSize)), nil
 		}
 		if err := pause(ctx, fullTime); err != nil {
-			return err
+			return 0, err
 		}
 	}
 }
@@ -134,15 +146,20 @@ func (in *intake) claimAll(ctx context.Context, got []wire.Stored) error {
 		}
 		chains[e.key] = append(chains[e.key], e)
 	}
-	err := each(claimsAtOnce, keys, func(key string) error {
+	claim := func(key string) error {
 		for _, e := range chains[key] {
 			if err := in.claim(ctx, e, rejections[e]); err != nil {
 				return err
 			}
 		}
 		return nil
-	})
-	if err != nil {
+	}
+	// A revoke looks for a claim that may be of this batch.
+	last, first := split(keys, func(key string) bool { return slices.ContainsFunc(chains[key], (*entry).revokes) })
+	if err := each(claimsAtOnce, first, claim); err != nil {
+		return err
+	}
+	if err := each(1, last, claim); err != nil {
 		return err
 	}
 	for _, e := range entries {
@@ -153,6 +170,20 @@ func (in *intake) claimAll(ctx context.Context, got []wire.Stored) error {
 		in.line = append(in.line, e)
 	}
 	return nil
+}
+
+func (e *entry) revokes() bool { return e.cmd != nil && e.cmd.Kind == wire.KindRevoke }
+
+// split parts a list in two, keeping the order.
+func split[T any](all []T, f func(T) bool) (yes, no []T) {
+	for _, x := range all {
+		if f(x) {
+			yes = append(yes, x)
+		} else {
+			no = append(no, x)
+		}
+	}
+	return yes, no
 }
 
 // read turns a stored message into an entry with an id.
@@ -187,6 +218,7 @@ func (in *intake) advance(ctx context.Context) error {
 	if err := in.store(ctx, gone); err != nil {
 		return err
 	}
+	in.taken.Add(-int64(len(gone)))
 	return each(claimsAtOnce, gone, func(e *entry) error {
 		return persist(ctx, in.log, "acknowledge command", func() error { return in.cfg.Commands.Done(ctx, e.stored.Seq) })
 	})

@@ -59,6 +59,18 @@ func (l *lane) add(d *delivery) {
 // first.
 func (l *lane) full() bool { return len(l.memory) >= laneSize || len(l.queues) > 0 }
 
+// first reports that a delivery is older than all that is parked for the lane:
+// it was in a former process's memory, and was not acknowledged, when younger
+// ones had been parked already. Parking it now would put it behind these.
+func (l *lane) first(d *delivery) bool {
+	for _, q := range l.queues {
+		if q.floor == (order{}) || !d.order().less(q.floor) {
+			return false
+		}
+	}
+	return len(l.queues) > 0
+}
+
 func (l *lane) idle() bool {
 	return l.busy == nil && len(l.memory) == 0 && len(l.queues) == 0
 }

@@ -20,7 +20,7 @@ type lists struct {
 
 type list struct {
 	turn   chan struct{} // held by who reads or writes chains: a lock that can wait for NATS
-	states []wire.State // nil until read; "" = not final yet
+	states []wire.State  // nil until read; "" = not final yet
 	left   int
 }
 

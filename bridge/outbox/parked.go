@@ -232,6 +232,7 @@ func (c *courier) parkOne(token string, d *delivery, visible bool) bool {
 	if persist(c.work, c.log, "park", func() error { return c.cfg.Parking.Park(c.work, s) }) != nil {
 		return false
 	}
+	c.expirer.addParked(d.Expires)
 	if persist(c.work, c.log, "acknowledge", func() error { return d.inlet.Done(c.work, d.seq) }) != nil {
 		return false
 	}

@@ -30,7 +30,7 @@ func (c *courier) place(d *delivery) {
 	d.peer = peer
 	l := c.laneOf(peer)
 	switch q := c.older(d); {
-	case d.placed || q == nil && !l.full():
+	case d.placed || q == nil && (!l.full() || l.first(d)):
 		l.add(d)
 		c.wake(l)
 	case q != nil:
