@@ -34,6 +34,8 @@ type breaker struct {
 	// now is the state as OnStateChange last told it. gobreaker's own State()
 	// is never called, as reading it moves an open breaker on.
 	now atomic.Int32
+	// since is when it last changed, in ns since 1970.
+	since atomic.Int64
 	// hard and last belong to gobreaker's lock: IsSuccessful writes them just
 	// before ReadyToTrip or OnStateChange reads them.
 	hard bool
@@ -55,6 +57,7 @@ func newBreaker(account string, opened func(classifier.Verdict)) *breaker {
 		ReadyToTrip:  func(c gobreaker.Counts) bool { return b.hard || tooMany(c) },
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			b.now.Store(int32(to))
+			b.since.Store(time.Now().UnixNano())
 			if from == gobreaker.StateClosed {
 				opened(b.last)
 			}
@@ -114,6 +117,11 @@ func (b *breaker) admit() (func(error), error) {
 
 // probe lets one attempt through an open breaker whose time-out is over.
 func (b *breaker) probe() (func(error), error) { return b.cb.Allow() }
+
+// shut is how long an open breaker will go on refusing a probe.
+func (b *breaker) shut(now time.Time) time.Duration {
+	return max(breakerTimeout-now.Sub(time.Unix(0, b.since.Load())), 0)
+}
 
 // trip opens a closed breaker at once.
 func (b *breaker) trip(v classifier.Verdict) {

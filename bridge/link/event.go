@@ -46,7 +46,7 @@ type event struct {
 	missing  bool          // evProbeFault: the session has no cheap request
 	force    bool          // evLoginCommand
 	filled   bool          // evPoll: there is something to take
-	lasted   time.Duration // evPoll
+	lasted   time.Duration // evPoll: how long it took; evRefused: how long the breaker stays shut
 	step     wechat.LoginStep
 	identity wechat.Identity
 	memory   memory // evStart

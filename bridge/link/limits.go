@@ -23,8 +23,8 @@ const (
 	// floor is the shortest wait before an attempt: the breaker lets a probe
 	// through only after its time-out.
 	floor        = breakerTimeout + 50*time.Millisecond
-	refusedPause = 50 * time.Millisecond
-	maxTold      = time.Hour // longest wait that a server may ask for
+	refusedPause = 10 * time.Millisecond // after the breaker's time-out, which is not exact
+	maxTold      = time.Hour             // longest wait that a server may ask for
 	qrPause      = 5 * time.Second
 	qrPauseMax   = 5 * time.Minute
 	slowTime     = time.Minute // how long "too often" is shown without a told wait

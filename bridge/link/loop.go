@@ -247,7 +247,7 @@ func (l *Link) allow() {
 	gen := l.loop.m.gen
 	done, err := l.breaker.probe()
 	if err != nil {
-		l.mail.put(event{kind: evRefused, gen: gen})
+		l.mail.put(event{kind: evRefused, gen: gen, lasted: l.breaker.shut(time.Now())})
 		return
 	}
 	l.loop.probe = done

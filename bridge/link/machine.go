@@ -119,7 +119,7 @@ func (t *turn) ofThisSession(e event) {
 	case evAllowed:
 		t.allowed()
 	case evRefused:
-		t.wait(planAttempt, refusedPause)
+		t.wait(planAttempt, e.lasted+refusedPause)
 	case evStep:
 		t.loginStep(e.step)
 	case evLogin:
