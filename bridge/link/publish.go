@@ -68,10 +68,10 @@ func action(m *machine) UserAction {
 	if m.reason.NeedsHuman && m.reason.Class == classifier.Network {
 		return FixConfig
 	}
-	if m.plan == planAttempt {
-		return JustWait
+	if m.reason.OK() {
+		return DoNothing
 	}
-	return DoNothing
+	return JustWait
 }
 
 // publish shows the machine to all who look, and tells the observer what a
