@@ -61,12 +61,12 @@ func TestClientSendsAndWaitsAsGuest(t *testing.T) {
 	}
 	write(receipt.Seq+7, wire.Rejected) // an older command with the same id
 	write(receipt.Seq, wire.Accepted)
-	if s := <-states; s != wire.Accepted {
+	if s := receive(t, states); s != wire.Accepted {
 		t.Fatalf("first state %s", s)
 	}
 	write(receipt.Seq, wire.Sending)
 	write(receipt.Seq, wire.Sent)
-	if d := <-waited; d.State != wire.Sent {
+	if d := receive(t, waited); d.State != wire.Sent {
 		t.Fatalf("final %s", d.State)
 	}
 	chain := must[[]Record](t)(c.Get(t.Context(), "default", "order-42"))
@@ -223,10 +223,10 @@ func TestClientWatches(t *testing.T) {
 		must[bool](t)(a.Events().Publish(t.Context(), event(t, "default", fmt.Sprint(i))))
 		return len(live) > 0
 	})
-	if ids := <-live; len(ids) != 1 || ids[0][len(ids[0])-len("wechat.events.default.message"):] != "wechat.events.default.message" {
+	if ids := receive(t, live); len(ids) != 1 || ids[0][len(ids[0])-len("wechat.events.default.message"):] != "wechat.events.default.message" {
 		t.Fatalf("live %v", ids)
 	}
-	same(t, <-history, []string{"old wechat.events.default.message", "1 wechat.events.default.message"})
+	same(t, receive(t, history), []string{"old wechat.events.default.message", "1 wechat.events.default.message"})
 }
 
 func TestServiceAnswersGuests(t *testing.T) {

@@ -125,3 +125,15 @@ func must[T any](t testing.TB) func(T, error) T {
 		return v
 	}
 }
+
+// receive waits for one value, but not for ever.
+func receive[T any](t testing.TB, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(15 * time.Second):
+		t.Fatal("nothing came")
+		panic("unreachable")
+	}
+}

@@ -223,7 +223,7 @@ func TestInletReconnect(t *testing.T) {
 		return err == nil
 	})
 	publish(t, b, "wechat.send", 8, 10)
-	same(t, slices.Concat(first, more, <-waiting), numbers(1, 10))
+	same(t, slices.Concat(first, more, receive(t, waiting)), numbers(1, 10))
 	for _, m := range msgs {
 		if err := in.Done(t.Context(), m.Seq); err != nil {
 			t.Fatal(err)
