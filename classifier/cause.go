@@ -146,7 +146,7 @@ func neverLeft(err error) bool {
 }
 
 func asFault(err error) *Fault {
-	if f, ok := err.(*Fault); ok { // the usual case, without allocating
+	if f, ok := err.(*Fault); ok { //nolint:errorlint // the usual case, without allocating; what wraps follows
 		return f
 	}
 	var f *Fault

@@ -63,7 +63,7 @@ func TestOutageIsOneLossAndResumesTheSession(t *testing.T) {
 			t.Errorf("status %+v", s)
 		}
 		pass(10 * time.Minute)
-		if d := r.Status().RetryAt.Sub(time.Now()); d > time.Minute {
+		if d := time.Until(r.Status().RetryAt); d > time.Minute {
 			t.Errorf("next try in %v", d)
 		}
 		f.set(func(f *fake) { f.down = nil })

@@ -13,15 +13,14 @@ import (
 // rig is a link on a fake WeChat.
 type rig struct {
 	*Link
-	t      *testing.T
-	fake   *fake
-	vault  *vault
-	sink   *sink
-	log    *lines
-	mu     sync.Mutex
-	seen   []Status
-	stop   func()
-	cancel context.CancelFunc
+	t     *testing.T
+	fake  *fake
+	vault *vault
+	sink  *sink
+	log   *lines
+	mu    sync.Mutex
+	seen  []Status
+	stop  func()
 }
 
 type lines struct {

@@ -128,7 +128,7 @@ func (l *Link) poll(ctx context.Context, gen uint64, s *session, first bool) {
 	defer cancel()
 	batch, err := await(held, grace, s.Receive, nil)
 	end := pollEnd{
-		err: err, cancelled: ctx.Err() != nil, silent: context.Cause(held) == errSilent,
+		err: err, cancelled: ctx.Err() != nil, silent: errors.Is(context.Cause(held), errSilent),
 		slept: slept(start, time.Now(), l.silence), whole: time.Since(start) >= l.hold,
 	}
 	e, outcome := end.judge()
