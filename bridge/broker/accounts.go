@@ -103,8 +103,9 @@ func (n Names) guestPublish() []string {
 	for _, s := range []string{n.Events(), n.Status()} {
 		subjects = append(subjects, "$JS.API.STREAM.MSG.GET."+s, "$JS.API.CONSUMER.MSG.NEXT."+s+".*")
 	}
+	// Clients look at an object's description in one of two ways.
 	for _, s := range []string{media, uploads} {
-		subjects = append(subjects, "$JS.API.DIRECT.GET."+s+".>")
+		subjects = append(subjects, "$JS.API.DIRECT.GET."+s+".>", "$JS.API.STREAM.MSG.GET."+s)
 	}
 	for _, s := range []string{n.Events(), n.Status(), media} {
 		subjects = append(subjects, "$JS.API.CONSUMER.CREATE."+s+".>", "$JS.API.CONSUMER.DELETE."+s+".*")
