@@ -40,7 +40,8 @@ type courier struct {
 	pacing    bool // it looks again when the pace allows it
 	rename    bool // a login renamed the peers: place all anew when nothing is under way
 	loadSince time.Time
-	headsLoad bool          // a parked head waits for contacts that load
+	headsLoad bool // a parked head waits for contacts that load
+	front     front
 	toLoad    int           // parked heads to read before anything is sent
 	slots     chan struct{} // parked heads being read
 	me        worker
@@ -90,6 +91,7 @@ func (c *courier) loop(ctx context.Context) {
 			c.lookAgain()
 		case <-tick.C:
 			c.lookAgain()
+			c.checkFront()
 		case <-ctx.Done():
 			return
 		}
@@ -127,7 +129,7 @@ func (c *courier) startOne() bool {
 		l := c.readies[0]
 		c.readies = c.readies[1:]
 		l.ready = false
-		if d := l.next(time.Now()); d != nil {
+		if d := l.next(time.Now(), c.front.passed); d != nil {
 			l.take(d)
 			d.gen = c.gen
 			c.inFlight++

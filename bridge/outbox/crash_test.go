@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,16 +128,19 @@ func (w *world) verifyStory(t testing.TB, crashed bool) {
 	}
 }
 
+// faults says what goes wrong with each call.
+func faults(f func(n int, op string) fault) option {
+	return func(p *process, _ *Config) { p.fault = f }
+}
+
 // at fails one call.
 func at(n int, f fault) option {
-	return func(p *process, _ *Config) {
-		p.fault = func(i int, _ string) fault {
-			if i == n {
-				return f
-			}
-			return ok
+	return faults(func(i int, _ string) fault {
+		if i == n {
+			return f
 		}
-	}
+		return ok
+	})
 }
 
 // steps is how many calls the story takes without a fault.
@@ -198,16 +202,16 @@ func TestFailAnywhere(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := newWorld()
 					story(w)
-					p := w.start(t, 1)
 					sent := false
-					p.fault = func(i int, op string) fault {
+					p := w.start(t, 1, faults(func(i int, op string) fault {
 						if i == n+1 {
 							sent = op == "wechat.send"
 							return f
 						}
 						return ok
-					}
+					}))
 					w.drain(t, 10*time.Minute)
+					p.stop()
 					w.verifyStory(t, sent)
 				})
 			})
@@ -226,8 +230,7 @@ func TestCrashesAtRandom(t *testing.T) {
 			w := newWorld()
 			story(w)
 			for i, n := range lives {
-				p := w.start(t, uint64(i+1))
-				p.fault = func(k int, op string) fault {
+				p := w.start(t, uint64(i+1), faults(func(k int, op string) fault {
 					switch {
 					case k == n:
 						return kinds[i]
@@ -235,7 +238,7 @@ func TestCrashesAtRandom(t *testing.T) {
 						return failBefore + fault(k/fails%2)
 					}
 					return ok
-				}
+				}))
 				select {
 				case <-p.over:
 				case <-time.After(time.Minute):
@@ -245,6 +248,75 @@ func TestCrashesAtRandom(t *testing.T) {
 			w.start(t, uint64(len(lives)+1))
 			w.drain(t, 10*time.Minute)
 			w.verifyStory(t, true)
+			failed = t.Failed()
+		})
+		if failed {
+			r.Fatal("see above")
+		}
+	})
+}
+
+// Order per chat over crashes with a chat that overflows: some are in memory,
+// some parked, some in the buffer; a login renames the peer now and then.
+func TestOrderOverCrashes(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		lives := rapid.SliceOfN(rapid.IntRange(20, 400), 1, 5).Draw(r, "lives")
+		rename := rapid.SliceOfN(rapid.Bool(), len(lives)+1, len(lives)+1).Draw(r, "rename")
+		late := rapid.IntRange(0, 80).Draw(r, "published later")
+		failed := false
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			w.chat.takes = func(string) time.Duration { return 50 * time.Millisecond }
+			names := numbered("o", 100)
+			send := func(list []string) {
+				for i, n := range list {
+					to := []string{`"Alice"`, `{"nickname":"Alice"}`}[i%7/6]
+					w.publish(fmt.Sprintf(`{"id":%q,"to":%s,"text":%q}`, n, to, n))
+				}
+			}
+			send(names[late:])
+			names = append(names[late:], names[:late]...)
+			for i := range rename {
+				p := w.start(t, uint64(i+1), func(p *process, _ *Config) {
+					if i < len(lives) {
+						p.fault = func(k int, _ string) fault {
+							if k == lives[i] {
+								return crashAfter
+							}
+							return ok
+						}
+					}
+					if rename[i] {
+						p.peers.Begin()
+						p.peers.Put(friend(fmt.Sprint("@alice", i), "Alice"))
+						p.peers.Loaded()
+					}
+				})
+				if i == 0 {
+					send(names[100-late:])
+				}
+				if i == len(lives) {
+					w.drain(t, time.Hour)
+					continue
+				}
+				select {
+				case <-p.over:
+				case <-time.After(time.Minute):
+					p.crash()
+				}
+			}
+			w.verify(t, names, true)
+			var got []string
+			seen := map[string]bool{}
+			for _, m := range w.chat.ledger {
+				if !seen[m.text] {
+					seen[m.text] = true
+					got = append(got, m.text)
+				}
+			}
+			if !slices.Equal(got, names) {
+				t.Errorf("order: %v", got)
+			}
 			failed = t.Failed()
 		})
 		if failed {

@@ -16,8 +16,7 @@ func TestExpiryInAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.chat.answer = answers(noRoute)
-		p := w.start(t, 1)
-		p.gate.trips = true
+		p := w.start(t, 1, trips)
 		names := numbered("e", 100)
 		for _, n := range names { // some in memory, some parked, one tried
 			w.publish(fmt.Sprintf(`{"id":%q,"to":"Alice","text":"x","ttl":"90s"}`, n))

@@ -204,6 +204,9 @@ type process struct {
 
 type option func(*process, *Config)
 
+// trips has a verdict that disconnects close the gate.
+func trips(p *process, _ *Config) { p.gate.trips = true }
+
 // start begins a process with an epoch; it ends with the test at the latest.
 func (w *world) start(t testing.TB, epoch uint64, opts ...option) *process {
 	ctx, cancel := context.WithCancelCause(context.Background())

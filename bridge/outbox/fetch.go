@@ -53,6 +53,7 @@ func (c *courier) arrive(in Inlet, high bool, got []wire.Stored) {
 	if len(c.queues) > 0 || len(c.limbo) > 0 {
 		c.lookAgain() // what waits is older: it goes first
 	}
+	defer c.arrived(in, got)
 	for _, s := range got {
 		it, err := decodeItem(s.Body)
 		if err != nil {

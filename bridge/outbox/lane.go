@@ -59,25 +59,14 @@ func (l *lane) add(d *delivery) {
 // first.
 func (l *lane) full() bool { return len(l.memory) >= laneSize || len(l.queues) > 0 }
 
-// first reports that a delivery is older than all that is parked for the lane:
-// it was in a former process's memory, and was not acknowledged, when younger
-// ones had been parked already. Parking it now would put it behind these.
-func (l *lane) first(d *delivery) bool {
-	for _, q := range l.queues {
-		if q.floor == (order{}) || !d.order().less(q.floor) {
-			return false
-		}
-	}
-	return len(l.queues) > 0
-}
-
 func (l *lane) idle() bool {
 	return l.busy == nil && len(l.memory) == 0 && len(l.queues) == 0
 }
 
 // next is the delivery whose turn it is, or nil while one is under way, nothing
-// is there or a parked one is still being read.
-func (l *lane) next(now time.Time) *delivery {
+// is there or a parked one is still being read. Until the buffer's front has
+// passed, no parked one has its turn: a crash left older ones there.
+func (l *lane) next(now time.Time, passed bool) *delivery {
 	if l.busy != nil || now.Before(l.until) {
 		return nil
 	}
@@ -95,6 +84,9 @@ func (l *lane) next(now time.Time) *delivery {
 		if first == nil || q.head.before(first) {
 			first = q.head
 		}
+	}
+	if first != nil && first.queue != nil && !passed {
+		return nil
 	}
 	return first
 }

@@ -170,7 +170,7 @@ func TestRenamedAfterCrash(t *testing.T) {
 func TestRoomNotVisibleYet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		w.start(t, 1)
+		p := w.start(t, 1)
 		for _, n := range numbered("v", 3) {
 			w.publish(text(n, "Laterr", n))
 		}
@@ -182,7 +182,8 @@ func TestRoomNotVisibleYet(t *testing.T) {
 		w.expect(t, "b", wire.Sent, time.Second)
 		pass(10 * time.Minute)
 
-		p2 := w.start(t, 2) // the first one is still there and must do no harm
+		p.crash()
+		p2 := w.start(t, 2)
 		w.publish(text("v0003", "Laterr", "v0003"))
 		pass(time.Minute)
 		p2.peers.Put(wechat.Peer{ID: "@@later", Name: "Laterr", Type: wechat.Room})

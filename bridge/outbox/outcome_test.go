@@ -91,8 +91,7 @@ func TestOutageWaitsForTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		w.chat.answer = answers(noRoute)
-		p := w.start(t, 1)
-		p.gate.trips = true
+		p := w.start(t, 1, trips)
 		for _, n := range numbered("g", 40) {
 			w.publish(text(n, "Alice", n))
 		}

@@ -53,7 +53,12 @@ func (c *courier) openParking() {
 	if err != nil {
 		return
 	}
+	front, err := c.readFront(0, windowSize)
+	if err != nil {
+		return
+	}
 	c.post(func() {
+		c.front = front
 		c.toLoad = len(tokens)
 		for _, t := range tokens {
 			c.load(c.queueOf(t))

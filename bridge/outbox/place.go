@@ -29,15 +29,18 @@ func (c *courier) place(d *delivery) {
 	c.loadSince = time.Time{}
 	d.peer = peer
 	l := c.laneOf(peer)
-	switch q := c.older(d); {
-	case d.placed || q == nil && (!l.full() || l.first(d)):
-		l.add(d)
-		c.wake(l)
-	case q != nil:
-		c.park(q, d)
-	default:
-		c.park(c.overflow(l), d)
+	q := c.older(d)
+	if q == nil && !d.placed && l.full() {
+		if o := c.overflow(l); !d.order().less(o.floor) {
+			q = o
+		} // else a crash brought back what is older than all that is parked
 	}
+	if q != nil && !d.placed {
+		c.park(q, d)
+		return
+	}
+	l.add(d)
+	c.wake(l)
 }
 
 // older is the queue of those that were parked because the same recipient
