@@ -8,9 +8,9 @@ import (
 
 // demoCmd tells the story on one screen.
 type demoCmd struct {
-	Exit    bool   `help:"Leave after the story; exit code 0 only if the simulator's ledger and the stored records agree with it."`
-	DataDir string `help:"Keep the data in this folder." type:"path" placeholder:"DIR"`
-	Verbose bool   `help:"Also print the worker's log."`
+	Exit    bool   `help:"Leave after the story; exit code 0 only if the simulator's ledger and the stored records agree with it." env:"-"`
+	DataDir string `help:"Keep the data in this folder." type:"path" placeholder:"DIR" env:"-"`
+	Verbose bool   `help:"Also print the worker's log." env:"-"`
 }
 
 // Help is the long help text of the command.

@@ -9,12 +9,15 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"wechat-bridge/bridge"
+	"wechat-bridge/bridge/wire"
 )
 
 // Exit codes, as in CONTRACT "Commands".
@@ -28,9 +31,9 @@ const (
 // commands is the command line. Flags are declared where they are used; the
 // worker's are those of bridge.Config.
 type commands struct {
-	Config  kong.ConfigFlag  `help:"YAML file; its keys are the names of flags." placeholder:"FILE"`
+	Config  string           `help:"YAML file; its keys are the names of flags." placeholder:"FILE"`
 	Lang    string           `help:"Language of messages for people: en or zh." enum:"en,zh" default:"${lang}"`
-	Version kong.VersionFlag `help:"Print the version and leave."`
+	Version kong.VersionFlag `help:"Print the version and leave." env:"-"`
 
 	Run    runCmd    `cmd:"" help:"Run the worker between NATS and WeChat."`
 	Demo   demoCmd   `cmd:"" help:"See it work, without an account and with nothing to install."`
@@ -87,9 +90,19 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exitGood
 	}
 	if msg := err.Error(); msg != "" {
-		fmt.Fprintln(stderr, "wechat-bridge: "+msg)
+		fmt.Fprintln(stderr, "wechat-bridge: "+printableLines(msg))
 	}
 	return exitCode(err)
+}
+
+// printableLines keeps what strangers wrote into an error from moving the
+// cursor; line breaks of our own stay.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = wire.Printable(line, 1000)
+	}
+	return strings.Join(lines, "\n")
 }
 
 func exitCode(err error) int {
@@ -122,13 +135,17 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) (err
 			}
 		}
 	}()
+	file, err := readConfig(configPath(args))
+	if err != nil {
+		return err
+	}
 	var cli commands
 	parser, err := kong.New(&cli,
 		kong.Name("wechat-bridge"),
 		kong.Description("A bridge between NATS and WeChat: publish to wechat.send, subscribe to wechat.events, watch wechat.status."),
-		kong.Vars{"lang": defaultLang(), "version": version()},
+		kong.Vars{"lang": defaultLang(), "version": "wechat-bridge " + version()},
 		kong.DefaultEnvars(envPrefix),
-		kong.Configuration(loadFile),
+		kong.Resolvers(file),
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(leave{code}) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
@@ -144,10 +161,35 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) (err
 	}
 	chosen, err := parser.Parse(args)
 	if err != nil {
-		return usageError{err}
+		return parseError(err, file, args)
 	}
 	term := &terminal{ctx: ctx, out: stdout, err: stderr, lang: cli.Lang}
-	return chosen.Run(term)
+	err = chosen.Run(term)
+	var config *bridge.ConfigError
+	if errors.As(err, &config) {
+		return fmt.Errorf("%w%s", err, file.origin(args, config.Key))
+	}
+	return err
+}
+
+var flagInError = regexp.MustCompile(`^--([a-z-]+)`)
+
+// parseError adds where a bad value came from and where to read more.
+func parseError(err error, file *configFile, args []string) error {
+	var usage usageError
+	if errors.As(err, &usage) {
+		return err
+	}
+	where := ""
+	if m := flagInError.FindStringSubmatch(err.Error()); m != nil && !strings.Contains(err.Error(), " (from ") {
+		where = file.origin(args, m[1])
+	}
+	help := "wechat-bridge --help"
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context.Command() != "" {
+		help = "wechat-bridge " + strings.Fields(parse.Context.Command())[0] + " --help"
+	}
+	return usageError{fmt.Errorf("%w%s\nsee: %s", err, where, help)}
 }
 
 // defaultLang follows the locale, as other Unix programs do.
@@ -175,7 +217,7 @@ func version() string {
 			v = "devel-" + s.Value[:12]
 		}
 	}
-	if v == "" {
+	if v == "" || v == "(devel)" {
 		v = "devel"
 	}
 	return v

@@ -17,18 +17,18 @@ import (
 // sendCmd publishes one command.
 type sendCmd struct {
 	clientFlags `embed:""`
-	To          []string      `help:"Recipient: a name, or id:…, remark:…, nickname:…, alias:… or room:…. Several give one delivery each." required:"" sep:"none" placeholder:"WHO"`
-	Text        string        `help:"Text to send." xor:"content" required:""`
-	Image       string        `help:"Picture to send." type:"existingfile" xor:"content" required:"" placeholder:"FILE"`
-	File        string        `help:"File to send." type:"existingfile" xor:"content" required:"" placeholder:"FILE"`
-	Video       string        `help:"Video to send." type:"existingfile" xor:"content" required:"" placeholder:"FILE"`
-	Link        string        `help:"Address to send as a link." xor:"content" required:"" placeholder:"URL"`
-	Title       string        `help:"Title of the link."`
-	Mention     []string      `help:"Members of the room to mention, or all." placeholder:"NAME"`
-	ID          string        `help:"Your own id; the same id is not sent twice."`
-	TTL         time.Duration `name:"ttl" help:"How long it may wait to be sent." placeholder:"72h"`
-	OnUnknown   string        `name:"on-unknown" help:"What to do if it cannot be known whether it arrived: resend or report." enum:",resend,report" default:""`
-	Wait        bool          `help:"Print each record and wait for the final one; exit code 0 only if it was sent."`
+	To          []string      `help:"Recipient: a name, or id:…, remark:…, nickname:…, alias:… or room:…. Several give one delivery each." required:"" sep:"none" placeholder:"WHO" env:"-"`
+	Text        string        `help:"Text to send." xor:"content" env:"-"`
+	Image       string        `help:"Picture to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
+	File        string        `help:"File to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
+	Video       string        `help:"Video to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
+	Link        string        `help:"Address to send as a link." xor:"content" placeholder:"URL" env:"-"`
+	Title       string        `help:"Title of the link." env:"-"`
+	Mention     []string      `help:"Members of the room to mention, or all." placeholder:"NAME" env:"-"`
+	ID          string        `help:"Your own id; the same id is not sent twice." env:"-"`
+	TTL         time.Duration `name:"ttl" help:"How long it may wait to be sent." placeholder:"72h" env:"-"`
+	OnUnknown   string        `name:"on-unknown" help:"What to do if it cannot be known whether it arrived: resend or report." enum:",resend,report" default:"" env:"-"`
+	Wait        bool          `help:"Print each record and wait for the final one; exit code 0 only if it was sent." env:"-"`
 }
 
 // Help is the long help text of the command.
@@ -73,7 +73,7 @@ func (c *sendCmd) follow(ctx context.Context, t *terminal, client *broker.Client
 	p := printer{t: t, json: c.JSON}
 	final, err := client.Wait(ctx, c.Account, c.ID, r.Seq, p.record)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf(t.say("not final after %s; it goes on: wechat-bridge get %s", "%s 后还没有最终结果；处理仍在继续：wechat-bridge get %s"), c.Timeout, c.ID)
+		return fmt.Errorf(t.say("not final after %s; it goes on: wechat-bridge get %s", "%s 后还没有最终结果；处理仍在继续：wechat-bridge get %s"), c.Timeout, wire.Printable(c.ID, 128))
 	}
 	if err != nil {
 		return explain(t, err)
@@ -114,7 +114,7 @@ func (c *sendCmd) command() ([]byte, error) {
 		return nil, err
 	}
 	if _, rejected := wire.ParseCommand(body, ""); rejected != nil {
-		return nil, fmt.Errorf("%s: %w", rejected.Field, rejected)
+		return nil, fmt.Errorf("--%s: %w", strings.ReplaceAll(rejected.Field, "_", "-"), rejected)
 	}
 	return body, nil
 }
@@ -134,10 +134,13 @@ func (c *sendCmd) content() (map[string]any, error) {
 		}
 		return map[string]any{m.kind: map[string]any{"data": data, "name": filepath.Base(m.path)}}, nil
 	}
-	if c.Link != "" {
+	switch {
+	case c.Link != "":
 		return map[string]any{"link": wire.Link{URL: c.Link, Title: c.Title}}, nil
+	case c.Text != "":
+		return map[string]any{"text": c.Text}, nil
 	}
-	return map[string]any{"text": c.Text}, nil
+	return nil, errors.New("nothing to send: give --text, --image, --file, --video or --link")
 }
 
 // maxInline is what fits into a command of 960 KiB as base64, with room for

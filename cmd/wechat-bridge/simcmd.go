@@ -13,18 +13,18 @@ import (
 
 // simCmd runs the simulated servers alone.
 type simCmd struct {
-	Listen    string        `help:"Address of the TLS port that plays all of WeChat's hosts." default:"127.0.0.1:8443" placeholder:"HOST:PORT"`
-	Control   string        `help:"Address of the control API (loopback only)." default:"127.0.0.1:8081" placeholder:"HOST:PORT"`
-	CAFile    string        `name:"ca-file" help:"Where the CA certificate is written." default:"./wechat-sim-ca.pem" type:"path"`
+	Listen    string        `help:"Address of the TLS port that plays all of WeChat's hosts." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"-"`
+	Control   string        `help:"Address of the control API (loopback only)." default:"127.0.0.1:8081" placeholder:"HOST:PORT" env:"-"`
+	CAFile    string        `name:"ca-file" help:"Where the CA certificate is written." default:"./wechat-sim-ca.pem" type:"path" env:"-"`
 	Transport string        `help:"Which of WeChat's protocols to play." enum:"webwx" default:"webwx"`
-	AutoLogin bool          `name:"auto-login" help:"Play the phone: scan and confirm at once."`
-	Hold      time.Duration `help:"How long polls are held." default:"25s"`
-	QRLife    time.Duration `name:"qr-life" help:"How long a QR code is good." default:"5m"`
-	World     string        `help:"YAML file with the people and rooms." type:"existingfile" placeholder:"FILE"`
-	Contacts  int           `help:"Grow the world to so many contacts." placeholder:"N"`
-	Seed      uint64        `help:"Seed of all random choices; 0 takes a random one." default:"0"`
-	Echo      string        `help:"Whether own sends come back: off, on, sometimes; empty lets the seed choose." enum:",off,on,sometimes" default:""`
-	Dedupe    bool          `name:"dedupe-client-msg-id" help:"Drop a message whose ClientMsgId was accepted before."`
+	AutoLogin bool          `name:"auto-login" help:"Play the phone: scan and confirm at once." env:"-"`
+	Hold      time.Duration `help:"How long polls are held." default:"25s" env:"-"`
+	QRLife    time.Duration `name:"qr-life" help:"How long a QR code is good." default:"5m" env:"-"`
+	World     string        `help:"YAML file with the people and rooms." type:"existingfile" placeholder:"FILE" env:"-"`
+	Contacts  int           `help:"Grow the world to so many contacts." placeholder:"N" env:"-"`
+	Seed      uint64        `help:"Seed of all random choices; 0 takes a random one." default:"0" env:"-"`
+	Echo      string        `help:"Whether own sends come back: off, on, sometimes; empty lets the seed choose." enum:",off,on,sometimes" default:"" env:"-"`
+	Dedupe    bool          `name:"dedupe-client-msg-id" help:"Drop a message whose ClientMsgId was accepted before." env:"-"`
 	LogLevel  string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"warn"`
 }
 

@@ -11,10 +11,10 @@ import (
 // watchCmd prints events and records as they come.
 type watchCmd struct {
 	clientFlags `embed:""`
-	History     bool `help:"Print what is stored first."`
-	Events      bool `help:"Only what happens on WeChat." xor:"what"`
-	Records     bool `help:"Only the records of connection and deliveries." xor:"what"`
-	All         bool `help:"All accounts."`
+	History     bool `help:"Print what is stored first." env:"-"`
+	Events      bool `help:"Only what happens on WeChat." xor:"what" env:"-"`
+	Records     bool `help:"Only the records of connection and deliveries." xor:"what" env:"-"`
+	All         bool `help:"All accounts." env:"-"`
 }
 
 // Help is the long help text of the command.
