@@ -55,7 +55,7 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configure the embedded NATS server: %w", err)
 	}
-	log := &serverLog{log: cfg.Log, fatal: make(chan string, 1)}
+	log := newServerLog(cfg.Log)
 	ns.SetLoggerV2(log, false, false, false)
 	ns.Start()
 	s := &Server{ns: ns, guest: guest}

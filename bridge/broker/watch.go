@@ -30,6 +30,8 @@ type Watch struct {
 	Since   time.Time
 }
 
+const followTries = 3
+
 // errEnough ends a follow from within.
 var errEnough = errors.New("enough")
 
@@ -150,17 +152,7 @@ func accountOf(body []byte) string {
 // follow reads a stream in order through a consumer that repairs itself.
 // errEnough of visit ends it without an error.
 func (c *Client) follow(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig, visit func(Record) error) error {
-	cfg.InactiveThreshold = 30 * time.Second
-	start, cancel := withDeadline(ctx, requestTimeout)
-	defer cancel()
-	cons, err := c.conn.JS.OrderedConsumer(start, stream, cfg)
-	if errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, nats.ErrNoResponders) {
-		return ErrNoBridge
-	}
-	if err != nil {
-		return err
-	}
-	msgs, err := cons.Messages()
+	msgs, err := c.ordered(ctx, stream, cfg)
 	if err != nil {
 		return err
 	}
@@ -179,6 +171,27 @@ func (c *Client) follow(ctx context.Context, stream string, cfg jetstream.Ordere
 			return nil
 		} else if err != nil {
 			return err
+		}
+	}
+}
+
+// ordered makes the consumer. NATS may be away just now: a time-out is tried
+// again, but not for ever, since what is forbidden looks like one.
+func (c *Client) ordered(ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig) (jetstream.MessagesContext, error) {
+	cfg.InactiveThreshold = 30 * time.Second
+	for try := 1; ; try++ {
+		start, cancel := context.WithTimeout(ctx, requestTimeout)
+		cons, err := c.conn.JS.OrderedConsumer(start, stream, cfg)
+		cancel()
+		switch {
+		case err == nil:
+			return cons.Messages()
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, nats.ErrNoResponders):
+			return nil, ErrNoBridge
+		case !errors.Is(err, context.DeadlineExceeded) || try == followTries:
+			return nil, fmt.Errorf("read %s: %w", stream, err)
 		}
 	}
 }
