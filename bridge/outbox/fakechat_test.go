@@ -134,6 +134,7 @@ type gate struct {
 	trips    bool
 	reported []classifier.Verdict
 	admitted int
+	onAdmit  func() // before each admission
 }
 
 var errHeld = errors.New("held")
@@ -163,6 +164,9 @@ func (g *gate) Wait(ctx context.Context) error {
 }
 
 func (g *gate) Admit() (wechat.Sender, func(classifier.Verdict), error) {
+	if g.onAdmit != nil {
+		g.onAdmit()
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.open {

@@ -285,3 +285,62 @@ func TestContactsLoading(t *testing.T) {
 		w.expect(t, "a", wire.Sent, time.Minute)
 	})
 }
+
+// renamed is a login after which everybody has another id.
+func renamed(d *wechat.Directory) {
+	d.Begin()
+	d.Put(friend("@alice2", "Alice"), friend("@bob2", "Bob"))
+	d.Loaded()
+}
+
+// A login between the lookup and the send: the message goes to the new id.
+func TestRenamedJustBeforeTheSend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.start(t, 1, func(p *process, _ *Config) {
+			first := true
+			p.gate.onAdmit = func() {
+				if first {
+					first = false
+					renamed(p.peers)
+				}
+			}
+		})
+		w.publish(text("a", "Alice", "a"))
+		w.drain(t, time.Minute)
+		if len(w.chat.texts("@alice2")) != 1 || len(w.chat.ledger) != 1 {
+			t.Errorf("WeChat has %+v", w.chat.ledger)
+		}
+		if d := w.last(t, "a"); d.Attempt != 1 || d.PossibleDuplicate {
+			t.Errorf("%+v", d)
+		}
+	})
+}
+
+// A login while a send to a chat is under way: the next one to that chat, now
+// under another id, waits for its end all the same.
+func TestRenamedDuringASend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.chat.takes = func(peer string) time.Duration {
+			if peer == "@alice" {
+				return 10 * time.Second
+			}
+			return 0
+		}
+		p := w.start(t, 1)
+		w.publish(text("a", "Alice", "a"))
+		pass(time.Second)
+		renamed(p.peers)
+		w.publish(text("b", "Alice", "b"))
+		w.publish(text("c", "Bob", "c"))
+		pass(5 * time.Second)
+		if n := p.gate.admitted; n != 1 {
+			t.Errorf("%d admissions during the first send", n)
+		}
+		w.drain(t, time.Minute)
+		if l := w.chat.ledger; len(l) != 3 || l[0].text != "a" || l[1].peer != "@alice2" && l[2].peer != "@alice2" {
+			t.Errorf("WeChat has %+v", l)
+		}
+	})
+}
