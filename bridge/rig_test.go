@@ -158,6 +158,21 @@ func (r *rig) await(what string, ok func(wire.Connection) bool) wire.Connection 
 	}
 }
 
+func (r *rig) awaitState(state string) wire.Connection {
+	r.t.Helper()
+	return r.await(state, func(c wire.Connection) bool { return c.State == state })
+}
+
+// fault has something go wrong at WeChat.
+func (r *rig) fault(f sim.Fault) int {
+	r.t.Helper()
+	n, err := r.sim.AddFault(f)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
 func (r *rig) awaitConnected() {
 	r.t.Helper()
 	r.await("connected and flowing", func(c wire.Connection) bool { return c.State == wire.StateConnected && c.Sending == "flowing" })
