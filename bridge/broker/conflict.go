@@ -86,11 +86,9 @@ var fields = []field{
 		onlyOn("--allow-msg-ttl", func(c jetstream.StreamConfig) bool { return c.AllowMsgTTL })},
 	{"allow_rollup_hdrs", func(c jetstream.StreamConfig) string { return boolean(c.AllowRollup) },
 		switchFlag("allow-rollup", func(c jetstream.StreamConfig) bool { return c.AllowRollup })},
-	{"subject_delete_marker_ttl", func(c jetstream.StreamConfig) string { return c.SubjectDeleteMarkerTTL.String() }, markerFlag},
-	{"deny_delete", func(c jetstream.StreamConfig) string { return boolean(c.DenyDelete) },
-		onlyOn("--deny-delete", func(c jetstream.StreamConfig) bool { return c.DenyDelete })},
-	{"deny_purge", func(c jetstream.StreamConfig) string { return boolean(c.DenyPurge) },
-		onlyOn("--deny-purge", func(c jetstream.StreamConfig) bool { return c.DenyPurge })},
+	{"subject_delete_marker_ttl", func(c jetstream.StreamConfig) string { return c.SubjectDeleteMarkerTTL.String() }, nil},
+	{"deny_delete", func(c jetstream.StreamConfig) string { return boolean(c.DenyDelete) }, nil},
+	{"deny_purge", func(c jetstream.StreamConfig) string { return boolean(c.DenyPurge) }, nil},
 	{"sealed", func(c jetstream.StreamConfig) string { return boolean(c.Sealed) }, nil},
 }
 
@@ -132,6 +130,9 @@ func tolerate(want, got jetstream.StreamConfig) jetstream.StreamConfig {
 }
 
 func command(want jetstream.StreamConfig, different []field) string {
+	if strings.HasPrefix(want.Name, "KV_") {
+		return anew(want)
+	}
 	args := []string{"nats", "stream", "edit", want.Name, "--force"}
 	for _, f := range different {
 		flag := ""
@@ -147,8 +148,12 @@ func command(want jetstream.StreamConfig, different []field) string {
 }
 
 // anew is for what a stream cannot change in its life: keep a copy, remove it,
-// and let the bridge make it at its next start.
+// and let the bridge make it at its next start. The CLI edits and removes the
+// stream behind a bucket only after a question, so a bucket is removed as such.
 func anew(want jetstream.StreamConfig) string {
+	if bucket, ok := strings.CutPrefix(want.Name, "KV_"); ok {
+		return fmt.Sprintf("nats stream backup %s ./%s.backup && nats kv del %s --force", want.Name, want.Name, bucket)
+	}
 	return fmt.Sprintf("nats stream backup %[1]s ./%[1]s.backup && nats stream rm %[1]s --force", want.Name)
 }
 
@@ -208,13 +213,6 @@ func onlyOn(flag string, on func(jetstream.StreamConfig) bool) func(jetstream.St
 		}
 		return ""
 	}
-}
-
-func markerFlag(c jetstream.StreamConfig) string {
-	if c.SubjectDeleteMarkerTTL == 0 {
-		return ""
-	}
-	return "--subject-del-markers-ttl=" + c.SubjectDeleteMarkerTTL.String()
 }
 
 func transform(c jetstream.StreamConfig) string {

@@ -24,6 +24,9 @@ const (
 	// maxFetch bounds the messages of one request, and so memory.
 	maxFetch = 256
 	ackTries = 3
+	// tellAfter failures in a row an inlet says that it cannot read.
+	tellAfter = 4
+	maxRest   = 5 * time.Second
 )
 
 // ErrNotHeld says that another worker serves the account now.
@@ -54,8 +57,10 @@ type Inlet struct {
 	busy  chan struct{} // closed when the running pull ends
 	err   error         // final
 
-	cons jetstream.Consumer // of the running pull only
-	life uint64             // of the connection when cons was made
+	// Of the running pull only:
+	cons     jetstream.Consumer
+	life     uint64 // of the connection when cons was made
+	failures int    // in a row
 }
 
 // Intake reads the account's commands.
@@ -112,7 +117,9 @@ func (in *Inlet) take(max int) ([]wire.Stored, <-chan struct{}, error) {
 	defer in.mu.Unlock()
 	if n := min(max, len(in.ready)); n > 0 {
 		msgs := in.ready[:n:n]
-		in.ready = in.ready[n:]
+		if in.ready = in.ready[n:]; len(in.ready) == 0 {
+			in.ready = nil // lets the bodies go
+		}
 		return msgs, nil, nil
 	}
 	if in.err != nil {
@@ -135,9 +142,9 @@ func (in *Inlet) pull(max int, done chan struct{}) {
 	defer in.wg.Done()
 	err := in.pullOnce(max)
 	if err != nil && in.ctx.Err() == nil && !errors.Is(err, ErrNotHeld) {
-		in.a.log.Debug().Err(err).Str("consumer", in.consumer).Msg("inlet_retry")
-		in.cons = nil
-		_ = sleep(in.ctx, reconnectWait) // its only error is the end, which Fetch sees
+		in.rest(err)
+	} else {
+		in.failures = 0
 	}
 	in.mu.Lock()
 	if errors.Is(err, ErrNotHeld) {
@@ -146,6 +153,15 @@ func (in *Inlet) pull(max int, done chan struct{}) {
 	in.busy = nil
 	in.mu.Unlock()
 	close(done)
+}
+
+// rest waits after a failure, longer each time, and says so once.
+func (in *Inlet) rest(err error) {
+	in.cons = nil
+	if in.failures++; in.failures == tellAfter {
+		in.a.log.Warn().Err(err).Str("consumer", in.consumer).Msg("inlet_failing")
+	}
+	_ = sleep(in.ctx, min(reconnectWait<<min(in.failures-1, 5), maxRest)) // its only error is the end, which Fetch sees
 }
 
 func (in *Inlet) pullOnce(max int) error {
@@ -163,8 +179,6 @@ func (in *Inlet) pullOnce(max int) error {
 	}
 	ctx, cancel := context.WithTimeout(in.ctx, fetchHold)
 	defer cancel()
-	stop := context.AfterFunc(in.ctx, cancel)
-	defer stop()
 	go func() { // a reconnect ends the wait: the server forgot our request
 		select {
 		case <-again:

@@ -85,7 +85,7 @@ var conflicts = []struct {
 	{"one record per delivery", "max_msgs_per_subject", Layout.status, func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 },
 		"nats stream edit WECHAT_STATUS --force --max-msgs-per-subject=-1"},
 	{"leases without end", "allow_msg_ttl", Layout.leases, func(c *jetstream.StreamConfig) { c.AllowMsgTTL, c.SubjectDeleteMarkerTTL = false, 0 },
-		"nats stream edit KV_wechat_leases --force --allow-msg-ttl --subject-del-markers-ttl=1s"},
+		"nats stream backup KV_wechat_leases ./KV_wechat_leases.backup && nats kv del wechat_leases --force"},
 	{"two at once", "discard", Layout.send, func(c *jetstream.StreamConfig) {
 		c.Discard, c.Duplicates = jetstream.DiscardOld, time.Minute
 	}, "nats stream edit WECHAT_SEND --force --discard=new --dupe-window=100ms"},
