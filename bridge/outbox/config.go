@@ -113,7 +113,8 @@ func New(cfg Config) *Outbox {
 }
 
 // Run works until the context ends, then waits up to the grace for sends in
-// flight; what is left then stays sending. It returns the context's cause.
+// flight; what is left then stays sending. It survives all that NATS and
+// WeChat do, and returns nil.
 func (o *Outbox) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -24,7 +25,8 @@ var (
 // stream is a work queue or the parking, in memory.
 type stream struct {
 	last uint64
-	msgs []wire.Stored // by sequence
+	msgs []wire.Stored   // by sequence, removed ones too until compacted
+	live map[uint64]bool // what is not removed
 }
 
 func (s *stream) put(m wire.Stored) uint64 {
@@ -32,19 +34,38 @@ func (s *stream) put(m wire.Stored) uint64 {
 	m.Seq, m.At = s.last, time.Now()
 	m.Body = bytes.Clone(m.Body)
 	s.msgs = append(s.msgs, m)
+	if s.live == nil {
+		s.live = map[uint64]bool{}
+	}
+	s.live[m.Seq] = true
 	return m.Seq
 }
 
-func (s *stream) from(seq uint64) int {
+// from walks through what is there from a sequence on.
+func (s *stream) from(seq uint64) iter.Seq[wire.Stored] {
 	i, _ := slices.BinarySearchFunc(s.msgs, seq, func(m wire.Stored, seq uint64) int {
 		return int(int64(m.Seq) - int64(seq))
 	})
-	return i
+	return func(yield func(wire.Stored) bool) {
+		for _, m := range s.msgs[i:] {
+			if s.live[m.Seq] && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+func (s *stream) empty(from uint64) bool {
+	for range s.from(from) {
+		return false
+	}
+	return true
 }
 
 func (s *stream) remove(seq uint64) {
-	if i := s.from(seq); i < len(s.msgs) && s.msgs[i].Seq == seq {
-		s.msgs = slices.Delete(s.msgs, i, i+1)
+	delete(s.live, seq)
+	if len(s.msgs) > 2*len(s.live)+1000 {
+		s.msgs = slices.DeleteFunc(s.msgs, func(m wire.Stored) bool { return !s.live[m.Seq] })
 	}
 }
 
@@ -124,7 +145,7 @@ func (w *world) last(t testing.TB, key string) wire.Delivery {
 func (w *world) left() (int, int, int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.commands.msgs), len(w.outbox.msgs), len(w.parked.msgs)
+	return len(w.commands.live), len(w.outbox.live), len(w.parked.live)
 }
 
 // proc is one process's connection to the world. Its ports fail as fault says;
@@ -210,7 +231,7 @@ func (i *inlet) Fetch(ctx context.Context, limit int) ([]wire.Stored, error) {
 		var got []wire.Stored
 		var wait chan struct{}
 		i.p.w.mu.Lock()
-		empty := i.s.from(i.cursor+1) == len(i.s.msgs)
+		empty := i.s.empty(i.cursor + 1)
 		wait = i.p.w.changed
 		i.p.w.mu.Unlock()
 		if empty {
@@ -222,7 +243,7 @@ func (i *inlet) Fetch(ctx context.Context, limit int) ([]wire.Stored, error) {
 			}
 		}
 		err := i.p.call(i.name+".fetch", func() error {
-			for _, m := range i.s.msgs[i.s.from(i.cursor+1):] {
+			for m := range i.s.from(i.cursor + 1) {
 				if len(got) == limit {
 					break
 				}
@@ -251,9 +272,6 @@ func (p *proc) Last(_ context.Context, key string) (got wire.Stored, err error) 
 
 func (p *proc) Append(_ context.Context, rec wire.Stored) (seq uint64, stored bool, err error) {
 	op := "ledger.append"
-	if d, _, err := wire.OpenDelivery(rec.Body); err == nil {
-		op += "." + string(d.State)
-	}
 	err = p.call(op, func() error {
 		if stored = p.w.fits(rec); stored {
 			seq = p.w.record(rec)
@@ -315,7 +333,7 @@ func (b buffer) Sweep(_ context.Context, from uint64, visit func(wire.Stored) er
 
 func (p *proc) sweep(op string, s *stream, from uint64, visit func(wire.Stored) error) error {
 	var all []wire.Stored
-	if err := p.call(op, func() error { all = slices.Clone(s.msgs[s.from(from):]); return nil }); err != nil {
+	if err := p.call(op, func() error { all = slices.Collect(s.from(from)); return nil }); err != nil {
 		return err
 	}
 	for _, m := range all {
@@ -331,7 +349,7 @@ func (b buffer) Remove(_ context.Context, seq uint64) error {
 }
 
 func (b buffer) Count(context.Context) (n uint64, err error) {
-	err = b.call("buffer.count", func() error { n = uint64(len(b.w.outbox.msgs)); return nil })
+	err = b.call("buffer.count", func() error { n = uint64(len(b.w.outbox.live)); return nil })
 	return n, err
 }
 
@@ -349,7 +367,7 @@ func (k parking) Park(_ context.Context, item wire.Stored) error {
 
 func (k parking) Head(_ context.Context, token string, after uint64) (got wire.Stored, err error) {
 	err = k.call("parking.head", func() error {
-		for _, m := range k.w.parked.msgs[k.w.parked.from(after+1):] {
+		for m := range k.w.parked.from(after + 1) {
 			if m.Token == token {
 				got = m
 				break
@@ -366,7 +384,7 @@ func (k parking) Remove(_ context.Context, seq uint64) error {
 
 func (k parking) Tokens(context.Context) (tokens []string, err error) {
 	err = k.call("parking.tokens", func() error {
-		for _, m := range k.w.parked.msgs {
+		for m := range k.w.parked.from(0) {
 			if !slices.Contains(tokens, m.Token) {
 				tokens = append(tokens, m.Token)
 			}

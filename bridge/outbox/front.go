@@ -58,7 +58,7 @@ func (c *courier) passed() {
 
 // checkFront is for a front whose last delivery has expired meanwhile.
 func (c *courier) checkFront() {
-	if !c.loaded || c.front.passed || c.front.looking {
+	if !c.open || !c.loaded || c.front.passed || c.front.looking {
 		return
 	}
 	c.front.looking = true

@@ -258,6 +258,9 @@ func (c *courier) sayWaiting(d *delivery) (over bool, err error) {
 			}
 			if pos != posReady || last.State == wire.Waiting {
 				d.Waited, d.Rec = true, 0
+				if last.State == wire.Waiting && last.RetryAt != nil { // since an earlier process
+					d.WaitUntil = *last.RetryAt
+				}
 				return false, nil
 			}
 		}
