@@ -260,14 +260,14 @@ func TestCrashesAtRandom(t *testing.T) {
 // some parked, some in the buffer; a login renames the peer now and then.
 func TestOrderOverCrashes(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
-		lives := rapid.SliceOfN(rapid.IntRange(20, 400), 1, 5).Draw(r, "lives")
+		lives := rapid.SliceOfN(rapid.IntRange(20, 250), 1, 3).Draw(r, "lives")
 		rename := rapid.SliceOfN(rapid.Bool(), len(lives)+1, len(lives)+1).Draw(r, "rename")
-		late := rapid.IntRange(0, 80).Draw(r, "published later")
+		late := rapid.IntRange(0, 50).Draw(r, "published later")
 		failed := false
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld()
 			w.chat.takes = func(string) time.Duration { return 50 * time.Millisecond }
-			names := numbered("o", 100)
+			names := numbered("o", 60)
 			send := func(list []string) {
 				for i, n := range list {
 					to := []string{`"Alice"`, `{"nickname":"Alice"}`}[i%7/6]
@@ -293,7 +293,7 @@ func TestOrderOverCrashes(t *testing.T) {
 					}
 				})
 				if i == 0 {
-					send(names[100-late:])
+					send(names[60-late:])
 				}
 				if i == len(lives) {
 					w.drain(t, time.Hour)
