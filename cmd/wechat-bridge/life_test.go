@@ -39,13 +39,18 @@ func TestCtrlCAndStartAgain(t *testing.T) {
 	sent := b.accepted(3)
 	if len(sent) != 3 || sent[2].Type != "image" && sent[1].Type != "image" {
 		t.Errorf("WeChat has %+v", sent)
+		t.Logf("records of the id that was sent again: %s", runs(t, "get", "--nats", w.url, "--json", "before").out)
 	}
 	if st := b.sim.State(); st.Logins != 1 {
 		t.Errorf("%d logins, want the first one only", st.Logins)
 	}
-	events := runs(t, "watch", "--nats", w.url, "--history", "--events", "--json", "--for", "0s")
-	if n := strings.Count(events.out, "while you were out"); n != 1 {
-		t.Errorf("the message of the pause arrived %d times:\n%s%s", n, events.out, events.err)
+	if _, err := b.sim.Say(sim.Message{From: "alice", Type: "text", Text: "welcome back"}); err != nil {
+		t.Fatal(err)
+	}
+	watch := start(t, "watch", "--nats", w.url, "--history", "--events")
+	watch.says(t, "welcome back")
+	if n := strings.Count(watch.out.String(), "while you were out"); n != 1 {
+		t.Errorf("the message of the pause arrived %d times:\n%s", n, watch.out)
 	}
 }
 

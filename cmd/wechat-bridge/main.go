@@ -77,7 +77,8 @@ func (t *terminal) say(en, zh string) string {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal leaves at once; what is in flight stays "sending"
+	// A second signal leaves at once: what is in flight stays "sending".
+	context.AfterFunc(ctx, stop)
 	code := execute(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -44,6 +45,7 @@ func (c *runCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
+	defer context.AfterFunc(t.ctx, func() { show.leaving(c.Grace) })()
 	return worker.Run(t.ctx)
 }
 

@@ -87,6 +87,15 @@ func (s *screen) remaining(now time.Time) string {
 	return fmt.Sprintf(s.t.say("Scan code %d with WeChat on your phone. It is good for %s.", "请用手机微信扫描第 %d 个二维码，%s 内有效。"), s.qr.QRNumber, left)
 }
 
+// leaving says what the end waits for, and that it need not be waited for.
+func (s *screen) leaving(grace time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.qr = nil
+	s.print(fmt.Sprintf(s.t.say("Leaving: sends in flight may take up to %s. Press Ctrl-C again to leave at once.",
+		"正在退出：最多等待 %s 让发送中的消息完成。再按一次 Ctrl-C 立即退出。"), grace))
+}
+
 func (s *screen) print(text string) {
 	if s.dirty {
 		fmt.Fprintln(s.t.out)
