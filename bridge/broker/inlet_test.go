@@ -234,3 +234,23 @@ func TestInletReconnect(t *testing.T) {
 		t.Fatalf("%d messages left, want 7", n)
 	}
 }
+
+// What was on the way when the connection broke is lost to us but not to the
+// server: it must come before what is newer, and not only after ackWait.
+func TestInletReconnectBringsWhatWasOnTheWay(t *testing.T) {
+	s := newExternal(t, "")
+	b := s.open(t)
+	in := account(t, b).Intake()
+	defer in.Close()
+	publish(t, b, "wechat.send", 1, 1)
+	first, _ := fetch(t, in, 1)
+	publish(t, b, "wechat.send", 2, 4)
+	thief := must[jetstream.Consumer](t)(b.conn.JS.Consumer(t.Context(), b.Send(), "intake_default_1"))
+	batch := must[jetstream.MessageBatch](t)(thief.FetchNoWait(2))
+	for range batch.Messages() { // gone, as in a socket's buffer
+	}
+	s.restart(t)
+	eventually(t, "the connection", func() bool { life, _ := b.conn.life(); return life == 1 })
+	rest, _ := fetch(t, in, 3)
+	same(t, append(first, rest...), numbers(1, 4))
+}

@@ -219,8 +219,11 @@ func (l *Lease) renew(ctx context.Context) bool {
 	}
 	ctx, cancel := context.WithTimeout(ctx, LeaseTTL/3)
 	defer cancel()
+	l.mu.Lock()
+	last := l.revision
+	l.mu.Unlock()
 	before := time.Now()
-	revision, err := l.put(ctx, l.revision)
+	revision, err := l.put(ctx, last)
 	if wasSecond(err) {
 		var mine bool
 		if revision, mine, err = l.reread(ctx); err == nil && !mine {
