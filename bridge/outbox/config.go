@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -144,8 +143,3 @@ func (o *Outbox) LastSent() time.Time { return o.counts.lastSent() }
 // Window is how many deliveries the courier has in memory, and how many of
 // these are in flight.
 func (o *Outbox) Window() (held, inFlight int) { return o.counts.window() }
-
-// ended reports that an error is only the end of a context.
-func ended(ctx context.Context, err error) bool {
-	return ctx.Err() != nil || errors.Is(err, context.Canceled)
-}

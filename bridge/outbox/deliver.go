@@ -308,9 +308,9 @@ func (c *courier) send(d *delivery, out wechat.Outgoing, sender wechat.Sender, r
 
 // concluded writes the record that follows an attempt.
 func (c *courier) concluded(d *delivery, rec wire.Delivery, p progress, wait time.Duration) (outcome, bool) {
-	seq, last, err := c.chain.write(c.work, step{d.Key, d.rec, rec, d.trace})
+	seq, _, err := c.chain.write(c.work, step{d.Key, d.rec, rec, d.trace})
 	switch {
-	case err != nil || seq == 0 && c.me.superseded(&last) && !last.State.Final():
+	case err != nil:
 		return outcome{what: left}, false
 	case seq == 0:
 		return outcome{}, true

@@ -133,6 +133,7 @@ type gate struct {
 	// trips: a verdict that disconnects closes it
 	trips    bool
 	reported []classifier.Verdict
+	asked    int // for an admission
 	admitted int
 	onAdmit  func() // before each admission
 }
@@ -169,6 +170,7 @@ func (g *gate) Admit() (wechat.Sender, func(classifier.Verdict), error) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.asked++
 	if !g.open {
 		return nil, nil, errHeld
 	}

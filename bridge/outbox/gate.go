@@ -28,7 +28,7 @@ func (c *courier) watchGate() {
 	for n := 0; c.ctx.Err() == nil; n++ {
 		if err := c.cfg.Gate.Wait(c.ctx); err != nil {
 			if c.ctx.Err() == nil {
-				c.log.Error().Err(err).Str("event", "outbox_gate").Msg("the link is over: nothing more is sent")
+				c.log.Info().Err(err).Str("event", "outbox_gate").Msg("the link is over: nothing more is sent")
 			}
 			return
 		}

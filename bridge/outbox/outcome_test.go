@@ -102,6 +102,9 @@ func TestOutageWaitsForTheGate(t *testing.T) {
 		if n := p.gate.admitted; n != 1 {
 			t.Errorf("%d admissions", n)
 		}
+		if n := p.gate.asked; n > 3 {
+			t.Errorf("a closed gate was asked %d times", n)
+		}
 		p.gate.set(true)
 		w.drain(t, time.Minute)
 		if got := w.chat.texts("@alice"); !slices.Equal(got, numbered("g", 40)) {
@@ -174,5 +177,52 @@ func TestFormerWorker(t *testing.T) {
 				t.Errorf("%s: %+v", n, d)
 			}
 		}
+	})
+}
+
+// A crash between store and acknowledgement leaves a delivery in the buffer
+// twice: the second copy goes at once, the first one stays until it is final.
+func TestStoredTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.publish(text("a", "Alice", "a"))
+		p := w.start(t, 1, faults(func(_ int, op string) fault {
+			if op == "commands.done" {
+				return crashBefore
+			}
+			return ok
+		}), func(p *process, _ *Config) { p.gate.set(false) })
+		<-p.over
+		w.chat.takes = func(string) time.Duration { return 10 * time.Second }
+		w.start(t, 2)
+		pass(time.Second)
+		if _, n, _ := w.left(); n != 1 || w.last(t, "a").State != wire.Sending {
+			t.Errorf("%d copies during the send, the record is %s", n, w.last(t, "a").State)
+		}
+		w.drain(t, time.Minute)
+		if d := w.last(t, "a"); len(w.chat.ledger) != 1 || d.PossibleDuplicate || d.State != wire.Sent {
+			t.Errorf("WeChat has it %d times: %+v", len(w.chat.ledger), d)
+		}
+	})
+}
+
+// Garbage in the bridge's own streams is dropped, and harms nobody.
+func TestGarbage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.outbox.put(wire.Stored{Token: "normal", Body: []byte("{"), Expires: time.Now().Add(time.Minute)})
+		w.outbox.put(wire.Stored{Token: "normal", Body: []byte("null"), Expires: time.Now().Add(time.Minute)})
+		w.parked.put(wire.Stored{Token: "x", Body: []byte("[]")})
+		w.parked.put(wire.Stored{Token: "x", Body: nil, Expires: time.Now().Add(time.Minute)})
+		w.ledger["a"] = []wire.Stored{{Seq: 1, Body: []byte("garbage"), Token: "a"}}
+		w.records = 1
+		w.publish(text("a", "Alice", "a")) // its chain begins with garbage
+		w.publish(text("b", "Alice", "b"))
+		w.start(t, 1)
+		w.expect(t, "b", wire.Sent, time.Minute)
+		if d := w.last(t, "a~x1"); d.State != wire.Rejected || d.Code != codeIDConflict {
+			t.Errorf("a chain that cannot be read: %+v", d)
+		}
+		w.drain(t, time.Hour)
 	})
 }
