@@ -113,14 +113,18 @@ func (c *Config) Check() error {
 	return err
 }
 
-func (c *Config) checkNames() error {
-	if !accountName.MatchString(c.Account) {
-		return badValue("account", "%q is no account name: use 1 to 32 of a-z, 0-9 and -, not starting with -", c.Account)
+func (c *Config) checkNames() error { return CheckNames(c.Account, c.Prefix, c.NATS) }
+
+// CheckNames reports the first bad value of what the worker and its clients
+// share.
+func CheckNames(account, prefix string, nats NATSConfig) error {
+	if !accountName.MatchString(account) {
+		return badValue("account", "%q is no account name: use 1 to 32 of a-z, 0-9 and -, not starting with -", account)
 	}
-	if !prefixName.MatchString(c.Prefix) {
-		return badValue("prefix", "%q is no subject prefix: use one token of a-z, 0-9, - and _", c.Prefix)
+	if !prefixName.MatchString(prefix) {
+		return badValue("prefix", "%q is no subject prefix: use one token of a-z, 0-9, - and _", prefix)
 	}
-	if c.NATS.URL != "" && c.NATS.Context != "" {
+	if nats.URL != "" && nats.Context != "" {
 		return badValue("nats-context", "give either --nats or --nats-context")
 	}
 	return nil

@@ -13,9 +13,6 @@ import (
 	"wechat-bridge/bridge/broker"
 )
 
-// dialTime is how long a command waits for NATS before it says so.
-const dialTime = 5 * time.Second
-
 // clientFlags are what all commands share that talk to a running bridge. They
 // work as a guest of the server on this machine from any folder.
 type clientFlags struct {
@@ -24,6 +21,7 @@ type clientFlags struct {
 	Prefix            string        `help:"Subject prefix." default:"wechat"`
 	JSON              bool          `name:"json" help:"Print JSON, one object a line."`
 	Timeout           time.Duration `help:"How long to wait for an answer." default:"20s"`
+	DialTimeout       time.Duration `name:"dial-timeout" help:"How long to wait for the NATS server." default:"5s"`
 }
 
 // open connects; the error of a server that is not there says what to do.
@@ -32,8 +30,11 @@ func (f *clientFlags) open(t *terminal) (*broker.Client, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := bridge.CheckNames(f.Account, f.Prefix, f.NATSConfig); err != nil {
+		return nil, nil, err
+	}
 	cfg.Name, cfg.Log = "wechat-bridge client", zerolog.Nop()
-	ctx, cancel := context.WithTimeout(t.ctx, dialTime)
+	ctx, cancel := context.WithTimeout(t.ctx, f.DialTimeout)
 	defer cancel()
 	conn, err := broker.Connect(ctx, cfg)
 	if err != nil {
