@@ -90,6 +90,7 @@ func (c *courier) loop(ctx context.Context) {
 		case <-changed:
 			c.lookAgain()
 		case <-tick.C:
+			c.checkGate()
 			c.lookAgain()
 			c.checkFront()
 		case <-ctx.Done():

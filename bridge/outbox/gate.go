@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -54,6 +55,15 @@ func (c *courier) opened() {
 	select { // a refusal of before
 	case <-c.shut:
 	default:
+	}
+}
+
+// checkGate notices a gate that closed while nothing was to be sent.
+func (c *courier) checkGate() {
+	ended, cancel := context.WithCancel(c.ctx)
+	cancel()
+	if c.open && c.cfg.Gate.Wait(ended) != nil {
+		c.refused()
 	}
 }
 

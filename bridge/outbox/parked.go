@@ -172,6 +172,7 @@ func (c *courier) attach(q *queue) {
 // no such time: after it the rooms need a moment to show themselves.
 func (c *courier) waitedEnough(d *delivery) bool {
 	now := time.Now()
+	c.checkGate()
 	return c.open && !now.Before(d.WaitUntil) && now.Sub(c.openedAt) >= min(time.Minute, c.cfg.RecipientWait)
 }
 

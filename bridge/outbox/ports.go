@@ -75,7 +75,8 @@ type Objects interface {
 
 // Gate is the link: nothing goes to WeChat without Admit.
 type Gate interface {
-	// Wait returns when a send could be admitted.
+	// Wait returns when a send could be admitted; with a context that has
+	// ended it tells at once: nil if one could be admitted now.
 	Wait(ctx context.Context) error
 	// Admit lets one send through. The report function must be called exactly
 	// once with what the outcome means; the zero verdict is success.
