@@ -121,6 +121,7 @@ func TestGuestMayDiscoverTheService(t *testing.T) {
 
 // Each attack must leave every stream as it was.
 func TestGuestIsRefused(t *testing.T) {
+	t.Parallel() // it mostly waits
 	s, b, _ := guestWorld(t)
 	nc, js := guest(t, s)
 	before := state(t, b)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"wechat-bridge/bridge/wire"
 )
@@ -25,6 +26,7 @@ func abandon(l *Lease) {
 }
 
 func TestLeaseOfADeadWorkerEnds(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := openBroker(t, startServer(t))
 	dead := acquire(t, b, "folder-1")
 	abandon(dead)
@@ -44,6 +46,7 @@ func TestLeaseOfADeadWorkerEnds(t *testing.T) {
 }
 
 func TestLeaseIsKept(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := openBroker(t, startServer(t))
 	l := acquire(t, b, "folder-1")
 	ctx, cancel := context.WithTimeout(t.Context(), LeaseTTL+2*time.Second)
@@ -76,6 +79,7 @@ func TestLeaseReleasedIsFreeAtOnce(t *testing.T) {
 // former one, if it only slept, finds its renewal refused, and its consumer and
 // its session gone.
 func TestLeaseOfTheSameFolderIsTakenAtOnce(t *testing.T) {
+	t.Parallel() // it mostly waits
 	b := openBroker(t, startServer(t))
 	former := acquire(t, b, "folder-1")
 	old := must[*Account](t)(b.Account("default", former)).Intake()
@@ -190,5 +194,29 @@ func TestStraysAreAnsweredOnce(t *testing.T) {
 	}
 	if n := must[int](t)(b.AnswerStrays(t.Context(), answer)); n != 0 {
 		t.Fatalf("%d answered again", n)
+	}
+}
+
+// A worker that takes an account over has deleted the former consumer and has
+// not yet made its own: the account's backlog is no stray.
+func TestBacklogIsNoStray(t *testing.T) {
+	b := openBroker(t, startServer(t))
+	publish(t, b, "wechat.send", 1, 1)
+	lease := acquire(t, b, "folder-1")
+	fail := func(s Stray) (Answer, error) { return Answer{}, errors.New("a stray: " + s.Account) }
+	if n, err := b.AnswerStrays(t.Context(), fail); n != 0 || err != nil {
+		t.Fatal(n, err)
+	}
+	a := must[*Account](t)(b.Account("default", lease))
+	if err := a.PublishConnection(t.Context(), []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	lease.Release(t.Context()) // it died, and its lease ended
+	kv := must[jetstream.Stream](t)(b.conn.JS.Stream(t.Context(), "KV_wechat_leases"))
+	if err := kv.Purge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := b.AnswerStrays(t.Context(), fail); n != 0 || err != nil {
+		t.Fatal(n, err)
 	}
 }

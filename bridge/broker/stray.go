@@ -127,8 +127,10 @@ func sameEvent(a, b []byte) bool {
 	return errA == nil && errB == nil && x.ID == y.ID && x.Source == y.Source
 }
 
-// Accounts are the accounts that a worker serves or served: those with a
-// consumer of their commands.
+// Accounts are the accounts that a worker serves or served, sorted: those with
+// a consumer of their commands, with a lease, or with a record of their
+// connection. One sign is not enough: a worker that takes an account over
+// deletes the former consumers before it makes its own.
 func (b *Broker) Accounts(ctx context.Context) ([]string, error) {
 	names, err := b.consumers(ctx, b.Send())
 	if err != nil {
@@ -140,6 +142,18 @@ func (b *Broker) Accounts(ctx context.Context) ([]string, error) {
 		i := strings.LastIndexByte(rest, '_')
 		if ours && i > 0 {
 			accounts = append(accounts, rest[:i])
+		}
+	}
+	for stream, filter := range map[string]string{
+		"KV_" + b.Leases(): "$KV." + b.Leases() + ".*", b.Status(): b.ConnectionSubject("*"),
+	} {
+		subjects, err := b.conn.perSubject(ctx, stream, filter)
+		if err != nil {
+			return nil, err
+		}
+		before, after, _ := strings.Cut(filter, "*")
+		for s := range subjects {
+			accounts = append(accounts, strings.TrimSuffix(strings.TrimPrefix(s, before), after))
 		}
 	}
 	slices.Sort(accounts)
