@@ -69,6 +69,6 @@ func printJSON(t *terminal, v any) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(t.out, "%s\n", body)
+	_, err = fmt.Fprintf(t.out, "%s\n", plainJSON(body))
 	return err
 }

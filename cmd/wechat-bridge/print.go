@@ -23,7 +23,7 @@ type printer struct {
 // record prints one; what cannot be read is shown as such, never dropped.
 func (p printer) record(r broker.Record) {
 	if p.json {
-		fmt.Fprintf(p.t.out, "%s\n", oneLine(r.Body))
+		fmt.Fprintf(p.t.out, "%s\n", plainJSON(oneLine(r.Body)))
 		return
 	}
 	env, err := wire.Open(r.Body)
@@ -51,17 +51,15 @@ func oneLine(body []byte) []byte {
 func (p printer) line(env wire.Envelope) string {
 	switch env.Type {
 	case wire.TypeDelivery:
-		return describe(env, deliveryLine)
+		return describe(env, p.delivery)
 	case wire.TypeConnection:
-		return describe(env, connectionLine)
+		return describe(env, p.connection)
 	case wire.TypeMessage:
-		return describe(env, messageLine)
+		return describe(env, p.message)
 	case wire.TypeHeartbeat:
-		return describe(env, func(h wire.Heartbeat) string {
-			return fmt.Sprintf("heartbeat   %s: process %s, connection %s, business %s, %d wait", h.Status, h.Process, h.Connection, h.Business, h.Backlog.Messages)
-		})
+		return describe(env, p.heartbeat)
 	}
-	return fmt.Sprintf("%-11s %s", strings.TrimPrefix(env.Type, "wechat."), wire.Printable(string(env.Data), 300))
+	return fmt.Sprintf("%-11s %s", wire.Printable(strings.TrimPrefix(env.Type, "wechat."), 40), wire.Printable(string(env.Data), 300))
 }
 
 func describe[T any](env wire.Envelope, line func(T) string) string {
@@ -72,45 +70,58 @@ func describe[T any](env wire.Envelope, line func(T) string) string {
 	return line(data)
 }
 
-func deliveryLine(d wire.Delivery) string {
+// label is the first column: what a line is about.
+func (p printer) label(en, zh string) string { return pad(p.t.say(en, zh), 12) }
+
+func (p printer) heartbeat(h wire.Heartbeat) string {
+	say, word := p.t.say, func(s string) string { return p.t.word(wire.Printable(s, 20)) }
+	return fmt.Sprintf(say("%s%s: process %s, connection %s, business %s, %d waiting", "%s%s：进程%s，连接%s，业务%s，%d 条等待中"),
+		p.label("heartbeat", "心跳"), word(h.Status), word(h.Process), word(h.Connection), word(h.Business), h.Backlog.Messages)
+}
+
+func (p printer) delivery(d wire.Delivery) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "delivery    %s %s", wire.Printable(d.ID, 128), d.State)
+	fmt.Fprintf(&b, "%s%s %s", p.label("delivery", "消息状态"), wire.Printable(d.ID, 128), p.t.word(wire.Printable(string(d.State), 20)))
 	if d.Attempt > 1 {
-		fmt.Fprintf(&b, " (attempt %d)", d.Attempt)
+		fmt.Fprintf(&b, p.t.say(" (attempt %d)", "（第 %d 次）"), d.Attempt)
 	}
 	if d.MessageID != "" {
-		fmt.Fprintf(&b, " as %s", wire.Printable(d.MessageID, 40))
+		fmt.Fprintf(&b, p.t.say(" as %s", "，微信编号 %s"), wire.Printable(d.MessageID, 40))
 	}
 	if d.Code != "" {
-		fmt.Fprintf(&b, ": %s", d.Code)
+		fmt.Fprintf(&b, ": %s", wire.Printable(d.Code, 60))
 	}
 	if d.Field != "" {
-		fmt.Fprintf(&b, " in %s", wire.Printable(d.Field, 60))
+		fmt.Fprintf(&b, p.t.say(" in %s", "，字段 %s"), wire.Printable(d.Field, 60))
 	}
 	if d.Message != "" {
 		fmt.Fprintf(&b, ": %s", wire.Printable(d.Message, 300))
 	}
 	if d.PossibleDuplicate {
-		b.WriteString(" [possible duplicate]")
+		b.WriteString(p.t.say(" [possible duplicate]", " [可能重复]"))
+	}
+	if d.Nearest != "" {
+		fmt.Fprintf(&b, p.t.say(" Did you mean %s?", " 是否想用 %s？"), wire.Printable(d.Nearest, 128))
 	}
 	return b.String()
 }
 
-func connectionLine(c wire.Connection) string {
-	s := fmt.Sprintf("connection  %s, sending %s", c.State, c.Sending)
+func (p printer) connection(c wire.Connection) string {
+	word := func(s string) string { return p.t.word(wire.Printable(s, 20)) }
+	s := fmt.Sprintf(p.t.say("%s%s, sending %s", "%s%s，%s"), p.label("connection", "连接"), word(c.State), word(c.Sending))
 	if c.Reason != nil {
-		s += fmt.Sprintf(": %s: %s", c.Reason.Code, wire.Printable(c.Reason.Message, 300))
+		s += fmt.Sprintf(": %s: %s", wire.Printable(c.Reason.Code, 60), wire.Printable(p.t.say(c.Reason.Message, c.Reason.MessageZH), 300))
 	}
-	if c.UserAction != "" && c.UserAction != "none" {
-		s += " [" + c.UserAction + "]"
+	if todo := p.t.action(c.UserAction); todo != "" {
+		s += p.t.say(" [you: ", " [需要你：") + wire.Printable(todo, 100) + "]"
 	}
 	if c.Backlog.Messages > 0 {
-		s += fmt.Sprintf(" (%d wait)", c.Backlog.Messages)
+		s += fmt.Sprintf(p.t.say(" (%d waiting)", "（%d 条等待中）"), c.Backlog.Messages)
 	}
 	return s
 }
 
-func messageLine(m wire.Message) string {
+func (p printer) message(m wire.Message) string {
 	who := peerName(m.From)
 	if m.Member != nil {
 		who = peerName(*m.Member)
@@ -119,7 +130,7 @@ func messageLine(m wire.Message) string {
 	if m.Kind != "text" {
 		text = "[" + wire.Printable(m.Kind, 20) + "] " + text
 	}
-	return fmt.Sprintf("message     %s › %s: %s", peerName(m.Chat), who, text)
+	return fmt.Sprintf("%s%s › %s: %s", p.label("message", "收到消息"), peerName(m.Chat), who, text)
 }
 
 func peerName(p wire.Peer) string {

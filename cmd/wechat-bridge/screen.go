@@ -148,7 +148,7 @@ func (s *screen) waiting(c wire.Connection) string {
 	if c.Backlog.Messages == 0 {
 		return ""
 	}
-	return fmt.Sprintf(s.t.say(" (%d wait)", "（%d 条等待中）"), c.Backlog.Messages)
+	return fmt.Sprintf(s.t.say(" (%d waiting)", "（%d 条等待中）"), c.Backlog.Messages)
 }
 
 func (s *screen) retry(c wire.Connection) string {

@@ -72,21 +72,20 @@ func (c *statusCmd) print(t *terminal, conn wire.Connection) error {
 	}
 	row := func(en, zh, value string) {
 		if value != "" {
-			fmt.Fprintf(t.out, "%-12s %s\n", t.say(en, zh), value)
+			fmt.Fprintf(t.out, "%s %s\n", pad(t.say(en, zh), 12), value)
 		}
 	}
-	row("account", "账号", conn.Account+" ("+conn.Transport+")"+simulated(t, conn))
-	row("state", "状态", conn.State+t.say(" since ", "，自 ")+conn.Since.Local().Format(time.DateTime))
-	row("sending", "发送", conn.Sending)
+	word := func(s string) string { return t.word(wire.Printable(s, 40)) }
+	row("account", "账号", wire.Printable(conn.Account+" ("+conn.Transport, 80)+simulated(t, conn)+")")
+	row("state", "状态", word(conn.State)+t.say(" since ", "，自 ")+conn.Since.Local().Format(time.DateTime))
+	row("sending", "发送", word(conn.Sending))
 	row("logged in", "登录身份", name)
 	row("waiting", "等待中", fmt.Sprintf("%d", conn.Backlog.Messages))
 	if conn.Reason != nil {
-		row("reason", "原因", conn.Reason.Code+": "+wire.Printable(t.say(conn.Reason.Message, conn.Reason.MessageZH), 400))
+		row("reason", "原因", wire.Printable(conn.Reason.Code, 60)+": "+wire.Printable(t.say(conn.Reason.Message, conn.Reason.MessageZH), 400))
 		row("fix", "处理", wire.Printable(t.say(conn.Reason.Fix, conn.Reason.FixZH), 400))
 	}
-	if conn.UserAction != "none" {
-		row("you", "需要你", conn.UserAction)
-	}
+	row("you", "需要你", wire.Printable(t.action(conn.UserAction), 200))
 	if conn.RetryAt != nil {
 		row("next try", "下次重试", conn.RetryAt.Local().Format(time.TimeOnly))
 	}
