@@ -145,7 +145,12 @@ func (r *rig) stopWorker() {
 // await waits for a state of the connection.
 func (r *rig) await(what string, ok func(wire.Connection) bool) wire.Connection {
 	r.t.Helper()
-	deadline := time.After(patience)
+	return r.awaitFor(patience, what, ok)
+}
+
+func (r *rig) awaitFor(d time.Duration, what string, ok func(wire.Connection) bool) wire.Connection {
+	r.t.Helper()
+	deadline := time.After(d)
 	for {
 		select {
 		case c := <-r.states:
@@ -258,4 +263,3 @@ func (r *rig) last(subject string) (wire.Delivery, bool) {
 	}
 	return d, true
 }
-
