@@ -12,6 +12,7 @@ const (
 	codeUnsupported     = "unsupported_by_transport" // the transport cannot do it
 	codeTooLarge        = "media_too_large"          // larger than the transport takes
 	codeNoObject        = "object_unreadable"        // missing, a link, or not to be read in time
+	codeMediaAway       = "media_unavailable"        // a kept medium cannot be read now
 	codeExpired         = "expired"                  // its time was over
 	codeUnknownID       = "unknown_id"               // revoke names nothing that was sent
 	codeNotSent         = "not_sent"                 // revoke names what did not go out

@@ -3,11 +3,13 @@ package outbox
 import (
 	"encoding/base64"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"wechat-bridge/classifier"
 
 	"wechat-bridge/bridge/wechat"
 	"wechat-bridge/bridge/wire"
@@ -186,6 +188,31 @@ func TestMedia(t *testing.T) {
 			if m.Name != want.name || string(b) != want.body {
 				t.Errorf("medium %d: %s %q", i, m.Name, b)
 			}
+		}
+	})
+}
+
+// A medium that cannot be read while NATS is away is tried again, although to
+// the transport it looks like a message that cannot be sent.
+func TestMediumBreaksOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.cut = 2
+		w.chat.answer = func(out wechat.Outgoing) (bool, error) {
+			r, err := out.Media.Open(t.Context())
+			if err == nil {
+				_, err = io.ReadAll(r)
+			}
+			if err != nil {
+				return false, &classifier.Fault{Transport: classifier.WebWX, Op: classifier.OpUpload, Phase: classifier.PhasePrepare, Cause: err}
+			}
+			return true, nil
+		}
+		w.start(t, 1)
+		w.publish(`{"id":"d","to":"Alice","file":{"data":"eHl6","name":"a.txt"}}`)
+		w.drain(t, 5*time.Minute)
+		if d := w.last(t, "d"); d.State != wire.Sent || d.Attempt != 3 || d.PossibleDuplicate || len(w.chat.ledger) != 1 {
+			t.Errorf("%+v, WeChat has %d", d, len(w.chat.ledger))
 		}
 	})
 }

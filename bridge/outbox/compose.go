@@ -1,9 +1,7 @@
 package outbox
 
 import (
-	"context"
 	"errors"
-	"io"
 	"io/fs"
 	"mime"
 	"path"
@@ -99,9 +97,10 @@ func (c *courier) media(d *delivery) (*wechat.OutMedia, *outcome) {
 	if err != nil {
 		return nil, c.noMedia(d, err)
 	}
+	d.source = &source{open: open}
 	return &wechat.OutMedia{
 		Name: d.Media.Name, MIME: mime.TypeByExtension(path.Ext(d.Media.Name)), Size: size,
-		Open: func(ctx context.Context) (io.ReadCloser, error) { return open(ctx) },
+		Open: d.source.Open,
 	}, nil
 }
 

@@ -276,7 +276,7 @@ func (c *courier) send(d *delivery, out wechat.Outgoing, sender wechat.Sender, r
 	start := time.Now()
 	receipt, err := sender.Send(c.work, out)
 	now := time.Now()
-	v := classifier.JudgeError(err)
+	v := ours(classifier.JudgeError(err), out.Media, d.source)
 	report(v)
 	a := attempt{verdict: v, took: now.Sub(start), report: d.Report, stopped: err != nil && c.work.Err() != nil}
 	n, p := decideNext(d.prog, a)

@@ -78,6 +78,7 @@ type world struct {
 	records  uint64
 	uploads  map[string][]byte
 	kept     map[string][]byte
+	cut      int  // so many kept media break off while they are read
 	full     bool // the buffer refuses
 	chat     *fakeChat
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"testing/iotest"
 	"time"
 
 	"wechat-bridge/bridge/wechat"
@@ -202,6 +203,10 @@ func (o objects) Kept(_ context.Context, name string) (size int64, f opener, err
 			return fs.ErrNotExist
 		}
 		size, f = int64(len(b)), open(b)
+		if o.w.cut > 0 {
+			o.w.cut--
+			f = func(context.Context) (io.ReadCloser, error) { return io.NopCloser(iotest.ErrReader(errAway)), nil }
+		}
 		return nil
 	})
 	return size, f, err

@@ -24,6 +24,7 @@ type delivery struct {
 	placed bool        // it has been in a lane's memory
 	gen    uint64      // the login that peer belongs to
 	peer   wechat.Peer // whom it goes to
+	source *source     // of its medium, as the transport read it last
 }
 
 // before orders deliveries of one chat.
