@@ -24,6 +24,9 @@ type Options struct {
 	// Observe hears of each change of the connection, in order; it must not
 	// block. May be nil.
 	Observe func(wire.Connection)
+	// NATS hears when the server goes, with the reason, and when it comes back;
+	// it must not block. May be nil.
+	NATS func(connected bool, err error)
 	// Ready hears once where everything listens. May be nil.
 	Ready func(Info)
 }
@@ -65,6 +68,9 @@ func New(cfg Config, opts Options) (*Worker, error) {
 	if opts.Observe == nil {
 		opts.Observe = func(wire.Connection) {}
 	}
+	if opts.NATS == nil {
+		opts.NATS = func(bool, error) {}
+	}
 	if opts.Ready == nil {
 		opts.Ready = func(Info) {}
 	}
@@ -89,6 +95,9 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	defer stop()
 	go w.facts.pulse(alive)
 	closeNATS, err := w.openNATS(ctx)
+	if err != nil && ctx.Err() != nil {
+		return nil // it was told to end while it waited
+	}
 	if err != nil {
 		return err
 	}
@@ -169,7 +178,8 @@ func (w *Worker) startServer(ctx context.Context) (*broker.Server, error) {
 		Listen: w.cfg.NATSListen, StoreDir: filepath.Join(w.folder.Path, "nats"),
 		BridgePassword: password, Prefix: w.cfg.Prefix, Log: w.log.With().Str("part", "nats-server").Logger(),
 	})
-	if errors.Is(err, broker.ErrPortInUse) {
+	var listen *net.OpError
+	if errors.Is(err, broker.ErrPortInUse) || errors.As(err, &listen) {
 		return nil, listenError("nats-listen", w.cfg.NATSListen, err)
 	}
 	return server, err
@@ -208,7 +218,7 @@ func (w *Worker) natsConn(server *broker.Server) (broker.ConnConfig, error) {
 		return cfg, err
 	}
 	cfg.Name, cfg.InboxPrefix = "wechat-bridge "+w.cfg.Account, broker.BridgeInbox
-	cfg.Log, cfg.OnState = w.log, w.facts.nats
+	cfg.Log, cfg.OnState = w.log, w.onNATS
 	if server != nil {
 		cfg.Server, cfg.User = server, broker.BridgeUser
 		if cfg.Password, err = w.folder.Secret("nats-password", 24); err != nil {
@@ -216,6 +226,20 @@ func (w *Worker) natsConn(server *broker.Server) (broker.ConnConfig, error) {
 		}
 	}
 	return cfg, nil
+}
+
+// onNATS hears of each change once, not of each try.
+func (w *Worker) onNATS(connected bool, err error) {
+	if err != nil && !w.cfg.NATS.Embedded() {
+		err = fmt.Errorf("%s: %w", w.natsName(nil), err)
+	}
+	w.facts.nats(connected, err)
+	if connected {
+		w.log.Info().Msg("nats is there")
+	} else {
+		w.log.Warn().Err(err).Msg("nats is not there, waiting")
+	}
+	w.opts.NATS(connected, err)
 }
 
 // serve holds the lease of the account and works; a lease that was lost is

@@ -39,7 +39,7 @@ func (c *runCmd) Run(t *terminal) error {
 	stop := everySecond(show.Tick)
 	defer stop()
 	worker, err := bridge.New(c.Config, bridge.Options{
-		Version: version(), Log: log, Observe: show.Show,
+		Version: version(), Log: log, Observe: show.Show, NATS: show.NATS,
 		Ready: func(i bridge.Info) { greet(t, i) },
 	})
 	if err != nil {

@@ -18,6 +18,7 @@ type screen struct {
 	last  string // situation
 	qr    *wire.Login
 	dirty bool // the cursor is on a countdown line
+	away  bool // NATS is not there
 }
 
 func newScreen(t *terminal) *screen { return &screen{t: t, live: isTerminal(t.out)} }
@@ -37,6 +38,19 @@ func (s *screen) Show(c wire.Connection) {
 			s.print(line)
 		}
 	}
+}
+
+// NATS says that the server is waited for, and that it is back.
+func (s *screen) NATS(connected bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case !connected && !s.away:
+		s.print(fmt.Sprintf(s.t.say("Waiting for NATS (%s). It is tried again until it is there.", "正在等待 NATS（%s），会一直重试。"), wire.Printable(err.Error(), 200)))
+	case connected && s.away:
+		s.print(s.t.say("NATS is there.", "NATS 已连接。"))
+	}
+	s.away = !connected
 }
 
 // situation is what a person has to hear about when it changes; another try of
@@ -108,6 +122,11 @@ func (s *screen) print(text string) {
 func (s *screen) line(c wire.Connection) string {
 	say := s.t.say
 	switch c.State {
+	case wire.StateConnecting:
+		if c.Reason == nil {
+			return ""
+		}
+		return fmt.Sprintf(say("WeChat cannot be reached: %sMessages are kept%s; %s.", "无法连接微信：%s消息已保留%s；%s。"), s.reason(c), s.waiting(c), s.retry(c))
 	case wire.StateAwaitingConfirm:
 		return say("Now press the button on the phone.", "请在手机上点击确认。")
 	case wire.StateAwaitingCode:
