@@ -32,6 +32,7 @@ type account struct {
 	link      *link.Link
 	inbox     *inbox.Inbox
 	outbox    *outbox.Outbox
+	inlets    []*broker.Inlet // what the outbox reads from
 	publisher *publisher
 }
 
@@ -78,6 +79,9 @@ func (w *Worker) serveAccount(ctx context.Context, lease *broker.Lease) error {
 	stopSending()
 	closeAPI()
 	sends.Wait()
+	for _, in := range a.inlets { // the outbox does not close what it did not open
+		in.Close()
+	}
 	stopLink()
 	links.Wait()
 	stopTelling()
@@ -121,9 +125,11 @@ func (w *Worker) newAccount(ctx context.Context, lease *broker.Lease) (*account,
 
 func (a *account) outboxConfig(lease *broker.Lease) outbox.Config {
 	cfg, p := a.w.cfg, a.ports
+	commands, normal := p.Intake(), p.Courier(wire.PriorityNormal)
+	a.inlets = []*broker.Inlet{commands, normal}
 	return outbox.Config{
 		Account: cfg.Account, Epoch: lease.Epoch(),
-		Commands: p.Intake(), Normal: p.Courier(wire.PriorityNormal),
+		Commands: commands, Normal: normal,
 		Ledger: p.Ledger(), Buffer: p.Buffer(), Parking: p.Parking(wire.PriorityNormal), Objects: p.Objects(),
 		Gate: gate{Link: a.link, facts: a.w.facts}, Peers: a.directory,
 		Abilities: a.transport.Abilities(),
