@@ -14,7 +14,7 @@ import (
 type Pace struct {
 	N     int           // sends per Per; 0 = no limit
 	Per   time.Duration // default 1 m
-	Daily int           // sends in any 24 hours of this process; 0 = no limit
+	Daily int           // sends in any 24 hours; 0 = no limit
 }
 
 // Config is what an Outbox needs. The ports up to Peers must be there, but for
@@ -35,6 +35,9 @@ type Config struct {
 
 	Abilities wechat.Abilities
 	Pace      Pace
+	// Memory keeps the sends of the last 24 hours over a crash, where Pace has
+	// a daily limit; nil forgets them.
+	Memory wechat.Vault
 
 	TTL           time.Duration // of a command that names none; default 72 h
 	Horizon       time.Duration // how long ids are remembered; default 7 days

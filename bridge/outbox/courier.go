@@ -55,7 +55,7 @@ type held struct {
 
 func newCourier(cfg Config, ch *chain, ls *lists, ex *expirer, counts *counts) *courier {
 	return &courier{
-		cfg: cfg, chain: ch, lists: ls, expirer: ex, counts: counts, pace: newPacer(cfg.Pace),
+		cfg: cfg, chain: ch, lists: ls, expirer: ex, counts: counts, pace: newPacer(cfg.Pace, cfg.Memory),
 		log:    cfg.Log,
 		events: make(chan func()), closed: make(chan struct{}), shut: make(chan struct{}, 1),
 		lanes: map[string]*lane{}, queues: map[string]*queue{}, held: map[held]*delivery{},
@@ -69,6 +69,9 @@ func (c *courier) run(ctx context.Context) error {
 	c.ctx, c.work = ctx, work
 	c.me = worker{c.cfg.Epoch, time.Now()}
 	c.gen = c.cfg.Peers.Generation()
+	if persist(ctx, c.log, "read the day's sends", func() error { return c.pace.load(ctx, time.Now()) }) != nil {
+		return nil // the context has ended
+	}
 	c.jobs.Go(c.watchGate)
 	c.jobs.Go(c.openParking)
 	c.loop(ctx)

@@ -153,7 +153,7 @@ func TestClientID(t *testing.T) {
 }
 
 func TestPacer(t *testing.T) {
-	p := newPacer(Pace{N: 20, Per: time.Minute, Daily: 3})
+	p := newPacer(Pace{N: 20, Per: time.Minute, Daily: 3}, nil)
 	now := t0
 	if d := p.take(now); d != 0 {
 		t.Fatalf("first: %s", d)
@@ -166,7 +166,7 @@ func TestPacer(t *testing.T) {
 		t.Errorf("after one was given back: %s", d)
 	}
 	for range 3 {
-		p.used(now)
+		_ = p.used(t.Context(), now)
 	}
 	now = now.Add(time.Hour)
 	if d := p.take(now); d != 23*time.Hour {

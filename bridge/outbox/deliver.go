@@ -232,6 +232,10 @@ func (c *courier) attempt(d *delivery, pos position) (o outcome, moved bool) {
 		report(unused)
 		return outcome{what: repeat}, false
 	}
+	if err := c.countSend(); err != nil {
+		report(unused)
+		return outcome{what: repeat, wait: holdTime}, false
+	}
 	if pos != posMarked {
 		if o, moved = c.mark(d); moved || o.what != done {
 			report(unused)
@@ -239,10 +243,17 @@ func (c *courier) attempt(d *delivery, pos position) (o outcome, moved bool) {
 		}
 	}
 	d.marked = 0
-	c.pace.used(time.Now())
 	o, moved = c.send(d, out, sender, report)
 	o.sent = true
 	return o, moved
+}
+
+// countSend takes a send out of the day's before it is used. Like mark it does
+// not wait for NATS for long.
+func (c *courier) countSend() error {
+	ctx, cancel := context.WithTimeout(c.work, markTime)
+	defer cancel()
+	return c.pace.used(ctx, time.Now())
 }
 
 // unused tells the breaker that an admission was given back: it says nothing

@@ -1,10 +1,15 @@
 package outbox
 
 import (
+	"context"
+	"encoding/json"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"wechat-bridge/bridge/wechat"
 )
 
 // pacer is the account's token bucket and its limit per day. Throttled, it
@@ -12,29 +17,25 @@ import (
 type pacer struct {
 	limit  rate.Limit
 	bucket *rate.Limiter
+	memory wechat.Vault // of the day's sends; may be nil
 
 	mu    sync.Mutex
 	daily int
-	days  []time.Time // sends of the last 24 hours, as a ring
-	at    int
-	until time.Time // nothing before: WeChat asked for it
-	slow  time.Time // slowed until
-	spare int       // taken and not used
+	days  []time.Time // the newest sends, oldest first, at most daily
+	until time.Time   // nothing before: WeChat asked for it
+	slow  time.Time   // slowed until
+	spare int         // taken and not used
 }
 
 // slowFor is how long a throttled account goes at a quarter of its pace.
 const slowFor = 5 * time.Minute
 
-func newPacer(p Pace) *pacer {
+func newPacer(p Pace, memory wechat.Vault) *pacer {
 	limit := rate.Inf
 	if p.N > 0 {
 		limit = rate.Limit(float64(p.N) / p.Per.Seconds())
 	}
-	r := &pacer{limit: limit, bucket: rate.NewLimiter(limit, 1), daily: p.Daily}
-	if p.Daily > 0 {
-		r.days = make([]time.Time, 0, p.Daily)
-	}
-	return r
+	return &pacer{limit: limit, bucket: rate.NewLimiter(limit, 1), memory: memory, daily: p.Daily}
 }
 
 // take takes the right to send one message, or says how long there is none.
@@ -74,7 +75,7 @@ func (p *pacer) giveBack() {
 func (p *pacer) closed(now time.Time) time.Duration {
 	d := p.until.Sub(now)
 	if p.daily > 0 && len(p.days) == p.daily {
-		d = max(d, p.days[p.at].Add(24*time.Hour).Sub(now))
+		d = max(d, p.days[0].Add(24*time.Hour).Sub(now))
 	}
 	return d
 }
@@ -92,18 +93,67 @@ func (p *pacer) slowed(now time.Time) bool {
 	return false
 }
 
-// used counts one send for the day.
-func (p *pacer) used(now time.Time) {
+// used counts one send for the day, and stores that before the send goes out:
+// a crash loop must not send more than the day allows.
+func (p *pacer) used(ctx context.Context, now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	switch {
-	case p.daily == 0:
-	case len(p.days) < p.daily:
-		p.days = append(p.days, now)
-	default:
-		p.days[p.at] = now
-		p.at = (p.at + 1) % p.daily
+	if p.daily == 0 {
+		return nil
 	}
+	days := append(slices.Clone(p.days), now)
+	if len(days) > p.daily {
+		days = days[1:]
+	}
+	if err := p.save(ctx, days); err != nil {
+		return err
+	}
+	p.days = days
+	return nil
+}
+
+// save stores the sends of the day in seconds since 1970.
+func (p *pacer) save(ctx context.Context, days []time.Time) error {
+	if p.memory == nil {
+		return nil
+	}
+	stamps := make([]int64, len(days))
+	for i, d := range days {
+		stamps[i] = d.Unix()
+	}
+	body, err := json.Marshal(stamps)
+	if err != nil {
+		return err
+	}
+	return p.memory.Save(ctx, body)
+}
+
+// load reads what a former worker has sent; what cannot be understood
+// counts as half a day's sends, since nobody knows.
+func (p *pacer) load(ctx context.Context, now time.Time) error {
+	if p.daily == 0 || p.memory == nil {
+		return nil
+	}
+	body, err := p.memory.Load(ctx)
+	if err != nil {
+		return err
+	}
+	var stamps []int64
+	if len(body) > 0 && json.Unmarshal(body, &stamps) != nil {
+		stamps = slices.Repeat([]int64{now.Unix()}, p.daily/2)
+	}
+	if len(stamps) > p.daily {
+		stamps = stamps[len(stamps)-p.daily:]
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.days = p.days[:0]
+	for _, s := range stamps {
+		if at := time.Unix(s, 0); now.Sub(at) < 24*time.Hour {
+			p.days = append(p.days, at)
+		}
+	}
+	return nil
 }
 
 // throttled slows down after WeChat said that it was too often.
