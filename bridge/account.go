@@ -113,17 +113,17 @@ func (w *Worker) newAccount(ctx context.Context, lease *broker.Lease) (*account,
 		MaxMedia: w.cfg.MaxMedia, Raw: w.cfg.Raw, Log: w.log,
 	})
 	a.link, err = link.New(link.Config{
-		Account: w.cfg.Account, Transport: a.transport, Memory: ports.Vault(key, "link"),
+		Account: w.cfg.Account, Transport: a.transport, Memory: lasting{ports.Vault(key, "link")},
 		Sink: a.inbox, Observe: a.observe, Log: w.log, Rand: rand.Float64,
 	})
 	if err != nil {
 		return nil, err
 	}
-	a.outbox = outbox.New(a.outboxConfig(lease))
+	a.outbox = outbox.New(a.outboxConfig(lease, lasting{ports.Vault(key, "sends")}))
 	return a, nil
 }
 
-func (a *account) outboxConfig(lease *broker.Lease) outbox.Config {
+func (a *account) outboxConfig(lease *broker.Lease, memory wechat.Vault) outbox.Config {
 	cfg, p := a.w.cfg, a.ports
 	commands, normal := p.Intake(), p.Courier(wire.PriorityNormal)
 	a.inlets = []*broker.Inlet{commands, normal}
@@ -134,6 +134,7 @@ func (a *account) outboxConfig(lease *broker.Lease) outbox.Config {
 		Gate: gate{Link: a.link, facts: a.w.facts}, Peers: a.directory,
 		Abilities: a.transport.Abilities(),
 		Pace:      outbox.Pace{N: a.w.pace.N, Per: a.w.pace.Per, Daily: a.w.pace.Daily},
+		Memory:    memory,
 		TTL:       cfg.TTL, Horizon: cfg.Horizon, RecipientWait: cfg.RecipientWait, Grace: cfg.Grace,
 		MaxInFlight: cfg.MaxInFlight, Log: a.w.log,
 	}
