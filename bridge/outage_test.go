@@ -45,7 +45,7 @@ func (r *rig) wantHealth(live, ready, health int) {
 		r.t.Errorf("/readyz is %d, want %d: %s", got, ready, body)
 	}
 	got, h := r.health()
-	if got != health || health != 200 && h.Connection.Reason == "" && h.Process.Reason == "" {
+	if got != health || health != 200 && h.Connection.Reason+h.Process.Reason+h.Business.Reason == "" {
 		r.t.Errorf("/healthz is %d, want %d: %+v", got, health, h)
 	}
 }

@@ -100,6 +100,9 @@ func (p *publisher) drain(ctx context.Context) {
 			return
 		}
 		if err := p.store(ctx, c); err != nil {
+			if ctx.Err() != nil { // Flush has the last word
+				return
+			}
 			if failures++; failures == 1 {
 				p.log.Warn().Err(err).Msg("connection state not stored, trying again")
 			}

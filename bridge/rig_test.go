@@ -40,11 +40,19 @@ type rig struct {
 
 const patience = 30 * time.Second
 
-// newRig starts a simulator; start starts a worker on it.
+// newRig starts a simulator whose phone scans and confirms by itself; start
+// starts a worker on it.
 func newRig(t *testing.T, opts sim.Options) *rig {
 	t.Helper()
+	opts.AutoLogin = true
+	return newManualRig(t, opts)
+}
+
+// newManualRig is one whose phone does what the test says.
+func newManualRig(t *testing.T, opts sim.Options) *rig {
+	t.Helper()
 	dir := t.TempDir()
-	opts.Listen, opts.Hold, opts.AutoLogin = "127.0.0.1:0", 2*time.Second, true
+	opts.Listen, opts.Hold = "127.0.0.1:0", 2*time.Second
 	opts.CAFile = filepath.Join(dir, "ca.pem")
 	if opts.Echo == "" {
 		opts.Echo = "off"
