@@ -51,7 +51,7 @@ type demo struct {
 
 // Demo plays WeChat, NATS and the worker in one process and tells the story.
 // Then it stays until the context ends, unless Exit is set.
-func Demo(ctx context.Context, o DemoOptions) error {
+func Demo(ctx context.Context, o DemoOptions) (err error) {
 	dir, remove, err := demoFolder(o.DataDir)
 	if err != nil {
 		return err
@@ -61,7 +61,7 @@ func Demo(ctx context.Context, o DemoOptions) error {
 	if err := d.startSim(dir); err != nil {
 		return err
 	}
-	defer d.sim.Close()
+	defer func() { err = errors.Join(err, d.sim.Close()) }()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended, err := d.startWorker(ctx, dir)

@@ -40,6 +40,7 @@ var refusals = []struct {
 func (a *account) serveAPI() (stop func(), err error) {
 	service, err := a.ports.Serve(apiVersion, map[string]broker.Handler{
 		"status": a.statusVerb, "login": a.loginVerb, "logout": a.logoutVerb,
+		"pause": a.sendingVerb(a.link.Pause), "resume": a.sendingVerb(a.link.Resume),
 	})
 	if err != nil {
 		return func() {}, fmt.Errorf("offer the api: %w", err)
@@ -74,6 +75,18 @@ func (a *account) logoutVerb(ctx context.Context, body []byte) (any, error) {
 		return nil, refusal(err)
 	}
 	return a.connection(), nil
+}
+
+// sendingVerb holds sends or lets them go on. Resume also agrees to the account
+// that is logged in now, if it is another one than before.
+func (a *account) sendingVerb(do func()) broker.Handler {
+	return func(_ context.Context, body []byte) (any, error) {
+		if err := decodeRequest(body, &struct{}{}); err != nil {
+			return nil, err
+		}
+		do()
+		return a.connection(), nil
+	}
 }
 
 // decodeRequest reads one JSON object; nothing stands for {}.

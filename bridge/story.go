@@ -241,7 +241,7 @@ func (d *demo) table(ledger []sim.Entry) {
 	for _, s := range d.sends {
 		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%d\n", s.id, s.to, s.text, s.final.State, place[s.final.MessageID])
 	}
-	w.Flush()
+	_ = w.Flush()
 }
 
 func (d *demo) check(ctx context.Context, ledger []sim.Entry) (verify.Report, error) {

@@ -85,7 +85,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer w.folder.Close()
+	defer func() { err = errors.Join(err, w.folder.Close()) }()
 	stopHTTP, err := w.serveHTTP(ctx)
 	if err != nil {
 		return err
