@@ -106,7 +106,7 @@ func (d *demo) startWorker(ctx context.Context, dir string) (ended chan error, e
 	ready := make(chan Info, 1)
 	worker, err := New(cfg, Options{
 		Version: d.Version, Log: d.Log, Ready: func(i Info) { ready <- i },
-		Observe: func(c wire.Connection) { d.states <- c },
+		Observe: func(c wire.Connection) { offer(d.states, c) },
 	})
 	if err != nil {
 		return nil, err
@@ -134,12 +134,20 @@ func (d *demo) connect(ctx context.Context) error {
 		_ = d.client.Watch(ctx, broker.Watch{Events: true}, func(r broker.Record) error {
 			var m wire.Message
 			if _, err := wire.OpenAs(r.Body, wire.TypeMessage, &m); err == nil {
-				d.events <- m
+				offer(d.events, m)
 			}
 			return nil
 		})
 	}()
 	return nil
+}
+
+// offer never blocks: after the story nobody listens any more.
+func offer[T any](ch chan T, v T) {
+	select {
+	case ch <- v:
+	default:
+	}
 }
 
 // freeAddress is the address, or the next one whose port is free.
