@@ -27,6 +27,7 @@ type rig struct {
 	sim    *sim.Server
 	cfg    Config
 	info   Info
+	ready  chan Info
 	states chan wire.Connection
 	stop   context.CancelFunc
 	done   chan error
@@ -72,11 +73,18 @@ func newManualRig(t *testing.T, opts sim.Options) *rig {
 // it is ready for clients.
 func (r *rig) start() {
 	r.t.Helper()
-	ready := make(chan Info, 1)
+	r.launch()
+	r.awaitReady()
+}
+
+func (r *rig) launch() {
+	r.t.Helper()
+	r.ready = make(chan Info, 1)
 	r.states = make(chan wire.Connection, 1000)
+	ready, states := r.ready, r.states
 	w, err := New(r.cfg, Options{
 		Version: "test", Log: testLog(), Ready: func(i Info) { ready <- i },
-		Observe: func(c wire.Connection) { r.states <- c },
+		Observe: func(c wire.Connection) { states <- c },
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -86,8 +94,12 @@ func (r *rig) start() {
 	done := r.done
 	go func() { done <- w.Run(ctx) }()
 	r.t.Cleanup(r.stopWorker)
+}
+
+func (r *rig) awaitReady() {
+	r.t.Helper()
 	select {
-	case r.info = <-ready:
+	case r.info = <-r.ready:
 	case err := <-r.done:
 		r.t.Fatalf("the worker ended: %v", err)
 	case <-time.After(patience):
@@ -107,7 +119,7 @@ func testLog() zerolog.Logger {
 func (r *rig) connect() {
 	r.t.Helper()
 	var err error
-	if r.nc, err = nats.Connect(r.info.NATS); err != nil {
+	if r.nc, err = nats.Connect(r.info.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
 		r.t.Fatal(err)
 	}
 	if r.owner, err = nats.Connect(r.info.NATS, r.credentials()...); err != nil {
@@ -122,7 +134,7 @@ func (r *rig) connect() {
 // credentials are the embedded server's own; an external one wants none.
 func (r *rig) credentials() []nats.Option {
 	if !r.info.Embedded {
-		return nil
+		return []nats.Option{nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond)}
 	}
 	password, err := os.ReadFile(filepath.Join(r.cfg.DataDir, "nats-password"))
 	if err != nil {
@@ -136,8 +148,10 @@ func (r *rig) stopWorker() {
 	if r.stop == nil {
 		return
 	}
-	r.nc.Close()
-	r.owner.Close()
+	if r.nc != nil {
+		r.nc.Close()
+		r.owner.Close()
+	}
 	r.stop()
 	select {
 	case err := <-r.done:
