@@ -9,8 +9,8 @@ import (
 )
 
 // consoleLog writes lines for people, with colours only on a terminal.
-func consoleLog(w io.Writer, level zerolog.Level) zerolog.Logger {
-	out := zerolog.ConsoleWriter{Out: w, TimeFormat: time.DateTime, NoColor: !isTerminal(w)}
+func consoleLog(w io.Writer, colour bool, level zerolog.Level) zerolog.Logger {
+	out := zerolog.ConsoleWriter{Out: w, TimeFormat: time.DateTime, NoColor: !colour}
 	return zerolog.New(out).Level(level).With().Timestamp().Logger()
 }
 

@@ -90,6 +90,9 @@ func execute(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if err == nil {
 		return exitGood
 	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		err = errors.New("interrupted")
+	}
 	if msg := err.Error(); msg != "" {
 		fmt.Fprintln(stderr, "wechat-bridge: "+printableLines(msg))
 	}

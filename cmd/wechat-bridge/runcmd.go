@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -13,7 +14,7 @@ import (
 // runCmd runs the worker. Its flags are those of bridge.Config.
 type runCmd struct {
 	bridge.Config `embed:""`
-	LogLevel      string `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"info" group:"Logs"`
+	LogLevel      string `name:"log-level" help:"debug, info, warn or error; auto is warn on a terminal, else info." enum:"auto,debug,info,warn,error" default:"auto" group:"Logs"`
 	LogFormat     string `name:"log-format" help:"text for people, json for machines." enum:"text,json" default:"text" group:"Logs"`
 }
 
@@ -27,15 +28,11 @@ Example, with the simulator and your own NATS server:
 
 // Run works until the context ends; a second signal leaves at once.
 func (c *runCmd) Run(t *terminal) error {
-	level, err := zerolog.ParseLevel(c.LogLevel)
+	show := newScreen(t)
+	log, err := c.log(show, t.err)
 	if err != nil {
 		return usageError{err}
 	}
-	log := consoleLog(t.err, level)
-	if c.LogFormat == "json" {
-		log = jsonLog(t.err, level)
-	}
-	show := newScreen(t)
 	stop := everySecond(show.Tick)
 	defer stop()
 	worker, err := bridge.New(c.Config, bridge.Options{
@@ -47,6 +44,29 @@ func (c *runCmd) Run(t *terminal) error {
 	}
 	defer context.AfterFunc(t.ctx, func() { show.leaving(c.Grace) })()
 	return worker.Run(t.ctx)
+}
+
+// log goes to stderr. On a terminal the screen already says what happens.
+func (c *runCmd) log(show *screen, w io.Writer) (zerolog.Logger, error) {
+	name := c.LogLevel
+	if name == "auto" {
+		name = "info"
+		if show.live && isTerminal(w) {
+			name = "warn"
+		}
+	}
+	level, err := zerolog.ParseLevel(name)
+	if err != nil {
+		return zerolog.Nop(), err
+	}
+	out := w
+	if show.live && isTerminal(w) {
+		out = show.logs(w)
+	}
+	if c.LogFormat == "json" {
+		return jsonLog(out, level), nil
+	}
+	return consoleLog(out, isTerminal(w), level), nil
 }
 
 // greet says where everything is, in one screenful.

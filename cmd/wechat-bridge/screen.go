@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -64,6 +66,10 @@ func situation(c wire.Connection) string {
 }
 
 func (s *screen) showCode(c wire.Connection) {
+	if c.Login == nil && s.qr != nil {
+		s.qr = nil
+		s.print(fmt.Sprintf(s.t.say("The code is no longer good. A new one comes; %s.", "此二维码已失效，即将出现新的二维码；%s。"), s.retry(c)))
+	}
 	if c.Login == nil || s.qr != nil && s.qr.QRText == c.Login.QRText {
 		return
 	}
@@ -73,7 +79,37 @@ func (s *screen) showCode(c wire.Connection) {
 		s.print(fmt.Sprintf(s.t.say("This login cannot be drawn as a QR code: %v", "无法绘制登录二维码：%v"), err))
 		return
 	}
-	s.print(code + s.remaining(time.Now()))
+	s.print(strings.TrimSuffix(code, "\n"))
+	s.count(time.Now())
+}
+
+// count shows for how long the code is good, on a line that the next count
+// rewrites if this is a terminal.
+func (s *screen) count(now time.Time) {
+	if !s.live {
+		s.print(s.remaining(now))
+		return
+	}
+	fmt.Fprintf(s.t.out, "\r\x1b[K%s", s.remaining(now))
+	s.dirty = true
+}
+
+// logs is where the log goes: not into the middle of a countdown.
+func (s *screen) logs(w io.Writer) io.Writer { return &aside{screen: s, w: w} }
+
+type aside struct {
+	screen *screen
+	w      io.Writer
+}
+
+func (a *aside) Write(p []byte) (int, error) {
+	a.screen.mu.Lock()
+	defer a.screen.mu.Unlock()
+	if a.screen.dirty {
+		fmt.Fprint(a.screen.t.out, "\r\x1b[K")
+		a.screen.dirty = false
+	}
+	return a.w.Write(p)
 }
 
 // Tick counts down for how long the code is good; call it each second.
@@ -84,12 +120,8 @@ func (s *screen) Tick(now time.Time) {
 		return
 	}
 	left := s.qr.ExpiresAt.Sub(now).Round(time.Second)
-	switch {
-	case s.live:
-		fmt.Fprintf(s.t.out, "\r\x1b[K%s", s.remaining(now))
-		s.dirty = true
-	case left > 0 && left%time.Minute == 0:
-		s.print(s.remaining(now))
+	if s.live || left > 0 && left%time.Minute == 0 {
+		s.count(now)
 	}
 }
 
@@ -112,7 +144,7 @@ func (s *screen) leaving(grace time.Duration) {
 
 func (s *screen) print(text string) {
 	if s.dirty {
-		fmt.Fprintln(s.t.out)
+		fmt.Fprint(s.t.out, "\r\x1b[K")
 		s.dirty = false
 	}
 	fmt.Fprintln(s.t.out, text)
@@ -136,11 +168,23 @@ func (s *screen) line(c wire.Connection) string {
 	case wire.StateReconnecting:
 		return fmt.Sprintf(say("WeChat is away: %s Messages are kept%s; %s.", "微信连接已断开：%s消息已保留%s；%s。"), s.reason(c), s.waiting(c), s.retry(c))
 	case wire.StateLoggedOut:
-		return fmt.Sprintf(say("Logged out. %sNext: wechat-bridge login", "已退出登录。%s下一步：wechat-bridge login"), s.reason(c))
+		return say("Logged out. Messages are kept.", "已退出登录，消息会保留。") + s.why(c, "wechat-bridge login")
 	case wire.StateBlocked:
-		return fmt.Sprintf(say("WeChat refuses this account. %sThe bridge has stopped trying. When it is mended: wechat-bridge login --force", "微信拒绝了此账号。%s程序已停止重试。问题解决后运行：wechat-bridge login --force"), s.reason(c))
+		return say("WeChat refuses this account. Messages are kept.", "微信拒绝了此账号，消息会保留。") + s.why(c, "wechat-bridge login --force")
 	}
 	return ""
+}
+
+// why says on lines of their own what happened and what a person can do.
+func (s *screen) why(c wire.Connection, next string) string {
+	text := ""
+	if r := c.Reason; r != nil {
+		text += "\n  " + pad(s.t.say("why", "原因"), 6) + wire.Printable(s.t.say(r.Message, r.MessageZH), 400)
+		if fix := s.t.say(r.Fix, r.FixZH); fix != "" {
+			text += "\n  " + pad(s.t.say("fix", "处理"), 6) + wire.Printable(fix, 400)
+		}
+	}
+	return text + "\n  " + pad(s.t.say("then", "然后"), 6) + next
 }
 
 func (s *screen) connected(c wire.Connection) string {
