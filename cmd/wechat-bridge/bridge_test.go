@@ -188,11 +188,17 @@ func (b *bench) judge(w *worker, ambiguous int) verify.Report {
 	return report
 }
 
-// wait is the pause between two looks at a fact; the test ends when it lasts.
-func (b *bench) wait() {
+// waitFor looks at a fact until it is so.
+func (b *bench) waitFor(fact func() bool) {
 	b.t.Helper()
-	select {
-	case <-b.t.Context().Done():
-	case <-time.After(10 * time.Millisecond):
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	timeout := time.After(patience)
+	for !fact() {
+		select {
+		case <-look.C:
+		case <-timeout:
+			b.t.Fatal("it never was so")
+		}
 	}
 }

@@ -102,9 +102,7 @@ func TestSecondSignalLeavesAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.send(w, "stuck", "Alice", "alice", "hi")
-	for b.sim.Requests("webwxsendmsg") == 0 {
-		b.wait()
-	}
+	b.waitFor(func() bool { return b.sim.Requests("webwxsendmsg") > 0 })
 	w.signal(t, syscall.SIGINT)
 	w.says(t, "again to leave at once")
 	began := time.Now()

@@ -88,9 +88,13 @@ func TestSecondRunOnTheSameFolder(t *testing.T) {
 // natsServer is somebody's own NATS server, with a user if the name is given.
 func natsServer(t *testing.T, port int, user, password string) *server.Server {
 	t.Helper()
-	ns, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, Username: user, Password: password,
-	})
+	return natsServerIn(t, server.Options{Port: port, StoreDir: t.TempDir(), Username: user, Password: password})
+}
+
+func natsServerIn(t *testing.T, opts server.Options) *server.Server {
+	t.Helper()
+	opts.Host, opts.JetStream, opts.NoSigs = "127.0.0.1", true, true
+	ns, err := server.NewServer(&opts)
 	if err != nil {
 		t.Fatal(err)
 	}
