@@ -126,14 +126,14 @@ func TestEachBadInputIsToldOnceAndHoldsNobodyUp(t *testing.T) {
 	for seq, b := range seqs {
 		b.check(t, finals[seq])
 	}
-	if sent := r.sim.Sent(); len(sent) != len(badInputs) {
-		t.Errorf("WeChat has %d messages, %d commands were good", len(sent), len(badInputs))
-	}
 	for i := range badInputs {
 		d := r.final(fmt.Sprintf("good-%d", i))
 		if took := d.FinishedAt.Sub(*d.AcceptedAt); d.State != wire.Sent || took > 10*time.Second {
 			t.Errorf("the good command after %q: %s after %s", badInputs[i].name, d.State, took)
 		}
+	}
+	if sent := r.sim.Sent(); len(sent) != len(badInputs) {
+		t.Errorf("WeChat has %d messages, %d commands were good", len(sent), len(badInputs))
 	}
 }
 

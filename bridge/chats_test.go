@@ -42,7 +42,7 @@ func (r *rig) flood(n int, prefix, to, toID string) {
 }
 
 // 1,500 commands to one slow chat do not hold up another one, and none of them
-// gets lost or overtaken.
+// gets lost or overtaken. The slow chat alone would take five minutes.
 func TestASlowChatHoldsNobodyUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sim.Options{})
@@ -54,8 +54,10 @@ func TestASlowChatHoldsNobodyUp(t *testing.T) {
 		id := fmt.Sprint("quick-", n)
 		r.text(id, "Team", "team", id)
 		d := r.final(id)
-		if took := d.FinishedAt.Sub(*d.AcceptedAt); d.State != wire.Sent || took > 8*time.Second {
+		if took := d.FinishedAt.Sub(*d.AcceptedAt); d.State != wire.Sent || took > 30*time.Second {
 			t.Errorf("%s: %s after %s", id, d.State, took)
+		} else {
+			t.Logf("%s: sent after %s", id, took)
 		}
 	}
 	if n := len(r.sim.Sent()); n > 1000 {

@@ -39,7 +39,7 @@ type rig struct {
 	told     []string         // ids of what the simulator handed over
 }
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // newRig starts a simulator whose phone scans and confirms by itself; start
 // starts a worker on it.
