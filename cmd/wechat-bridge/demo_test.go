@@ -36,7 +36,16 @@ func leftBehind(t *testing.T, dir string) {
 	}
 }
 
-func TestDemoTellsItsStoryAndLeaves(t *testing.T) {
+// TestDemo plays one demo after the other: they look for free ports, and two
+// that look at once may find the same.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	t.Run("tells its story and leaves", demoTellsItsStoryAndLeaves)
+	t.Run("stays up for other terminals", demoStaysUpForOtherTerminals)
+	t.Run("is interrupted in the middle", demoIsInterruptedInTheMiddle)
+}
+
+func demoTellsItsStoryAndLeaves(t *testing.T) {
 	began := time.Now()
 	p, temp := demo(t, "--exit")
 	p.endsWith(t, exitGood)
@@ -63,7 +72,7 @@ func TestDemoTellsItsStoryAndLeaves(t *testing.T) {
 	leftBehind(t, temp)
 }
 
-func TestDemoStaysUpForOtherTerminals(t *testing.T) {
+func demoStaysUpForOtherTerminals(t *testing.T) {
 	p, temp := demo(t, "--lang", "zh")
 	p.says(t, "按 Ctrl-C 结束")
 	out := p.out.String()
@@ -87,7 +96,7 @@ func TestDemoStaysUpForOtherTerminals(t *testing.T) {
 	leftBehind(t, temp)
 }
 
-func TestDemoIsInterruptedInTheMiddle(t *testing.T) {
+func demoIsInterruptedInTheMiddle(t *testing.T) {
 	p, temp := demo(t)
 	p.says(t, "1. Login")
 	p.signal(t, syscall.SIGTERM)

@@ -12,6 +12,7 @@ import (
 )
 
 func TestCtrlCAndStartAgain(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, sim.Options{})
 	w := b.run()
 	b.send(w, "before", "文件传输助手", "filehelper", "one")
@@ -58,6 +59,7 @@ func TestCtrlCAndStartAgain(t *testing.T) {
 var pixel = []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89\x00\x00\x00\rIDATx\x9cc\xf8\xff\xff?\x00\x05\xfe\x02\xfe\xa75\x81\x84\x00\x00\x00\x00IEND\xaeB`\x82")
 
 func TestKillInTheMiddleOfFiftySends(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, sim.Options{})
 	b.slow(40 * time.Millisecond)
 	w := b.run()
@@ -79,6 +81,7 @@ func TestKillInTheMiddleOfFiftySends(t *testing.T) {
 }
 
 func TestTermLetsSendsInFlightFinish(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, sim.Options{})
 	b.slow(300 * time.Millisecond)
 	w := b.run()
@@ -96,6 +99,7 @@ func TestTermLetsSendsInFlightFinish(t *testing.T) {
 }
 
 func TestSecondSignalLeavesAtOnce(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, sim.Options{})
 	w := b.run()
 	if _, err := b.sim.AddFault(sim.Fault{On: []string{"webwxsendmsg"}, Do: "hang"}); err != nil {

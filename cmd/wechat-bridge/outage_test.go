@@ -13,6 +13,7 @@ import (
 
 // TestNATSGoesAndComesBack is an outage of somebody's own NATS server.
 func TestNATSGoesAndComesBack(t *testing.T) {
+	t.Parallel()
 	store := t.TempDir()
 	ns := natsServerIn(t, server.Options{Port: -1, StoreDir: store})
 	port := ns.Addr().(*net.TCPAddr).Port
@@ -45,6 +46,7 @@ func TestNATSGoesAndComesBack(t *testing.T) {
 }
 
 func TestNATSWithoutABridge(t *testing.T) {
+	t.Parallel()
 	ns := natsServer(t, -1, "", "")
 	for _, args := range [][]string{
 		{"status"}, {"get", "x"}, {"watch", "--history"}, {"send", "--to", "x", "--text", "y"},
@@ -54,6 +56,7 @@ func TestNATSWithoutABridge(t *testing.T) {
 }
 
 func TestRefusedAccount(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, sim.Options{})
 	if _, err := b.sim.AddFault(sim.Fault{On: []string{"synccheck"}, Do: "ret", Ret: 1102}); err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -23,6 +24,8 @@ const patience = 40 * time.Second
 // TestMain makes this test binary a `wechat-bridge` on the PATH, so that the
 // tests run real processes.
 func TestMain(m *testing.M) {
+	// They wait for processes more than they compute. A flag given wins.
+	_ = flag.Set("test.parallel", "5")
 	testscript.Main(m, map[string]func(){"wechat-bridge": main})
 }
 
@@ -68,8 +71,12 @@ func isolated(more ...string) []string {
 			env = append(env, e)
 		}
 	}
-	return append(env, more...)
+	return append(append(env, quickExit), more...)
 }
+
+// quickExit keeps a process that was built with the race detector from
+// sleeping for a second at its end.
+const quickExit = "GORACE=atexit_sleep_ms=0"
 
 // launch starts a wechat-bridge with these arguments.
 func launch(env []string, stdout io.Writer, args ...string) (*process, error) {

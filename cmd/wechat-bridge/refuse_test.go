@@ -24,6 +24,7 @@ func (b *bench) refusal(want int, sentences []string, more ...string) {
 }
 
 func TestRunRefusesWhatCannotWork(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, sim.Options{})
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -71,6 +72,7 @@ func TestRunRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestSecondRunOnTheSameFolder(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, sim.Options{})
 	w := b.run()
 	b.refusal(exitUsage, []string{"is in use by another wechat-bridge", "process", "choose another --data-dir"})
@@ -107,6 +109,7 @@ func natsServerIn(t *testing.T, opts server.Options) *server.Server {
 }
 
 func TestWrongCredentials(t *testing.T) {
+	t.Parallel()
 	ns := natsServer(t, -1, "me", "secret")
 	b := newBench(t, sim.Options{})
 	password := filepath.Join(t.TempDir(), "password")
@@ -127,6 +130,7 @@ func TestWrongCredentials(t *testing.T) {
 }
 
 func TestAnotherLayoutIsRefusedWithTheLineThatMendsIt(t *testing.T) {
+	t.Parallel()
 	ns := natsServer(t, -1, "", "")
 	nc, err := nats.Connect(ns.ClientURL())
 	if err != nil {
@@ -146,6 +150,7 @@ func TestAnotherLayoutIsRefusedWithTheLineThatMendsIt(t *testing.T) {
 }
 
 func TestNATSThatComesLaterIsWaitedFor(t *testing.T) {
+	t.Parallel()
 	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
@@ -161,6 +166,7 @@ func TestNATSThatComesLaterIsWaitedFor(t *testing.T) {
 }
 
 func TestRunThatWaitsForNATSCanBeLeft(t *testing.T) {
+	t.Parallel()
 	port, err := freePort()
 	if err != nil {
 		t.Fatal(err)
@@ -177,6 +183,7 @@ func TestRunThatWaitsForNATSCanBeLeft(t *testing.T) {
 }
 
 func TestSimulatorThatIsNotThereIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, sim.Options{})
 	if _, err := b.sim.AddFault(sim.Fault{On: []string{"*"}, Do: "refuse"}); err != nil {
 		t.Fatal(err)

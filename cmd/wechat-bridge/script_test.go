@@ -26,6 +26,7 @@ import (
 //	sees TEXT         runs `watch` until it prints TEXT, then interrupts it
 //	printable         the last output has nothing in it that moves a cursor
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -47,6 +48,7 @@ func setupScript(env *testscript.Env) error {
 	port, err := freePort()
 	env.Setenv("NOBODY", "nats://127.0.0.1:"+strconv.Itoa(port)) // nothing listens there
 	env.Setenv("ESC", "\x1b")
+	env.Vars = append(env.Vars, quickExit)
 	return err
 }
 
@@ -160,6 +162,7 @@ func printableText(text string) error {
 
 // TestEveryCommandHasAnExample reads the help of each command.
 func TestEveryCommandHasAnExample(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"run", "demo", "sim", "send", "watch", "status", "get", "login", "logout"} {
 		r := runs(t, name, "--help")
 		if r.code != exitGood || r.err != "" || !strings.Contains(r.out, "Example") || !strings.Contains(r.out, "wechat-bridge "+name) {
