@@ -78,7 +78,7 @@ func (t *turn) allowed() {
 
 // climb takes a rung, if the budget has a login for it.
 func (t *turn) climb(r wechat.Rung) {
-	t.rung, t.scanned, t.shown, t.step = r, false, false, nil
+	t.rung, t.scanned, t.shown, t.granted, t.step = r, false, false, false, nil
 	if t.state == AwaitingConfirm || t.state == AwaitingCode {
 		t.back()
 	}
@@ -146,7 +146,7 @@ func (t *turn) loginStep(s wechat.LoginStep) {
 		t.scanned = true
 		t.enter(AwaitingCode)
 	case wechat.StepWait:
-		t.step = nil
+		t.step, t.granted = nil, true
 		t.enter(Connecting)
 	}
 }
@@ -180,6 +180,8 @@ func (t *turn) loginFault(v classifier.Verdict, noRung bool) {
 		t.block(v)
 	case t.rung == wechat.QR && v.Class == classifier.LoginPending:
 		t.renew(v)
+	case t.granted && !refused(wechat.Stored, v): // confirmed, and only its beginning failed
+		t.fail(v, wechat.Stored)
 	case refused(t.rung, v) && t.rung < wechat.QR:
 		t.reason = v
 		t.climb(t.rung + 1)

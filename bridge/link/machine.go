@@ -53,6 +53,7 @@ type machine struct {
 	reserved bool // the newest entry of the budget is this attempt's
 	scanned  bool // somebody reacted to this attempt
 	shown    bool // a code of this attempt was shown
+	granted  bool // the phone has confirmed this attempt
 	step     *wechat.LoginStep
 
 	pollFails, doubts, takeFails, quick int

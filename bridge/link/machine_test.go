@@ -302,3 +302,28 @@ func FuzzMemory(f *testing.F) {
 		}
 	})
 }
+
+// A login that a person has confirmed is never asked for a second time because
+// of what a bad connection did to its first requests.
+func TestAConfirmedLoginIsOpenedFromStorage(t *testing.T) {
+	at := machine{limits: Limits{}.withDefaults(), state: Connecting, work: climbing, rung: wechat.QR, scanned: true}
+	wait := event{kind: evStep, step: wechat.LoginStep{Kind: wechat.StepWait}}
+	for name, tc := range map[string]struct {
+		confirmed bool
+		v         classifier.Verdict
+		next      wechat.Rung
+	}{
+		"server":              {true, known("server_error"), wechat.Stored},
+		"network":             {true, netLost, wechat.Stored},
+		"before it":           {false, netLost, wechat.QR},
+		"refused by the init": {true, known("login_expired"), wechat.QR},
+	} {
+		m := at
+		if tc.confirmed {
+			m, _ = play(m, wait)
+		}
+		if m, _ = play(m, event{kind: evLoginFault, verdict: tc.v}); m.rung != tc.next || m.plan != planAttempt {
+			t.Errorf("%s: rung %v, plan %v, want %v", name, m.rung, m.plan, tc.next)
+		}
+	}
+}

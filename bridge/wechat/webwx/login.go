@@ -81,11 +81,22 @@ func (t *Transport) finish(ctx context.Context, l *line, p poll) (*Session, erro
 	if err := l.credentials(ctx, redirect); err != nil {
 		return nil, t.dropped(l, err)
 	}
+	t.granted(ctx, l.snapshot())
 	s, err := t.open(ctx, l, freshLogin)
 	if err != nil {
 		return nil, t.dropped(l, err)
 	}
 	return s, nil
+}
+
+// granted keeps what a person has just confirmed before the session is opened:
+// should that fail, the stored login opens it and nobody has to scan again. It
+// has no position yet, so that one begins with the session.
+func (t *Transport) granted(ctx context.Context, s *stored) {
+	t.acct.renounce(s.Uin)
+	if err := t.acct.save(ctx, s); err != nil {
+		t.log.Warn().Err(err).Str("event", "session_not_saved").Msg("the new login could not be stored yet")
+	}
 }
 
 func (t *Transport) dropped(l *line, err error) error {

@@ -266,6 +266,16 @@ func (a *account) forget(ctx context.Context) error {
 	return saveBlob(ctx, a.vault, a.blob)
 }
 
+// renounce drops the former login's position, and what another person was told.
+func (a *account) renounce(uin int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pos = position{}
+	if old := a.blob.Session; old != nil && old.Uin != uin {
+		a.pending = nil
+	}
+}
+
 // save stores a session that was just opened. If that fails, this process still
 // knows it.
 func (a *account) save(ctx context.Context, s *stored) error {
