@@ -25,7 +25,6 @@ type bench struct {
 	ca  string
 
 	commands []verify.Command
-	told     []string // ids of events that WeChat handed over
 }
 
 func newBench(t *testing.T, opts sim.Options) *bench {

@@ -16,19 +16,20 @@ import (
 
 // sendCmd publishes one command.
 type sendCmd struct {
+	To        []string      `help:"Recipient: a name, or id:…, remark:…, nickname:…, alias:… or room:…. Several give one delivery each." required:"" sep:"none" placeholder:"WHO" env:"-"`
+	Text      string        `help:"Text to send." xor:"content" env:"-"`
+	Image     string        `help:"Picture to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
+	File      string        `help:"File to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
+	Video     string        `help:"Video to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
+	Link      string        `help:"Address to send as a link." xor:"content" placeholder:"URL" env:"-"`
+	Title     string        `help:"Title of the link." env:"-"`
+	Mention   []string      `help:"Members of the room to mention, or all." placeholder:"NAME" env:"-"`
+	ID        string        `help:"Your own id; the same id is not sent twice." env:"-"`
+	TTL       time.Duration `name:"ttl" help:"How long it may wait to be sent." placeholder:"72h" env:"-"`
+	OnUnknown string        `name:"on-unknown" help:"What to do if it cannot be known whether it arrived: resend or report." enum:",resend,report" default:"" env:"-"`
+	Wait      bool          `help:"Print each record and wait for the final one; exit code 0 only if it was sent." env:"-"`
+
 	clientFlags `embed:""`
-	To          []string      `help:"Recipient: a name, or id:…, remark:…, nickname:…, alias:… or room:…. Several give one delivery each." required:"" sep:"none" placeholder:"WHO" env:"-"`
-	Text        string        `help:"Text to send." xor:"content" env:"-"`
-	Image       string        `help:"Picture to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
-	File        string        `help:"File to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
-	Video       string        `help:"Video to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
-	Link        string        `help:"Address to send as a link." xor:"content" placeholder:"URL" env:"-"`
-	Title       string        `help:"Title of the link." env:"-"`
-	Mention     []string      `help:"Members of the room to mention, or all." placeholder:"NAME" env:"-"`
-	ID          string        `help:"Your own id; the same id is not sent twice." env:"-"`
-	TTL         time.Duration `name:"ttl" help:"How long it may wait to be sent." placeholder:"72h" env:"-"`
-	OnUnknown   string        `name:"on-unknown" help:"What to do if it cannot be known whether it arrived: resend or report." enum:",resend,report" default:"" env:"-"`
-	Wait        bool          `help:"Print each record and wait for the final one; exit code 0 only if it was sent." env:"-"`
 }
 
 // Help is the long help text of the command.

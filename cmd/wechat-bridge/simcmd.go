@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"os"
 	"time"
 
@@ -16,7 +18,7 @@ type simCmd struct {
 	Listen    string        `help:"Address of the TLS port that plays all of WeChat's hosts." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"-"`
 	Control   string        `help:"Address of the control API (loopback only)." default:"127.0.0.1:8081" placeholder:"HOST:PORT" env:"-"`
 	CAFile    string        `name:"ca-file" help:"Where the CA certificate is written." default:"./wechat-sim-ca.pem" type:"path" env:"-"`
-	Transport string        `help:"Which of WeChat's protocols to play." enum:"webwx" default:"webwx"`
+	Transport string        `help:"Which of WeChat's protocols to play." enum:"webwx" default:"webwx" env:"-"`
 	AutoLogin bool          `name:"auto-login" help:"Play the phone: scan and confirm at once." env:"-"`
 	Hold      time.Duration `help:"How long polls are held." default:"25s" env:"-"`
 	QRLife    time.Duration `name:"qr-life" help:"How long a QR code is good." default:"5m" env:"-"`
@@ -25,7 +27,7 @@ type simCmd struct {
 	Seed      uint64        `help:"Seed of all random choices; 0 takes a random one." default:"0" env:"-"`
 	Echo      string        `help:"Whether own sends come back: off, on, sometimes; empty lets the seed choose." enum:",off,on,sometimes" default:"" env:"-"`
 	Dedupe    bool          `name:"dedupe-client-msg-id" help:"Drop a message whose ClientMsgId was accepted before." env:"-"`
-	LogLevel  string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"warn"`
+	LogLevel  string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"warn" env:"-"`
 }
 
 // Help is the long help text of the command.
@@ -45,7 +47,6 @@ func (c simCmd) Run(t *terminal) error {
 	if err != nil {
 		return simError(err)
 	}
-	defer server.Close()
 	c.greet(t, server)
 	<-t.ctx.Done()
 	return server.Close()
@@ -87,8 +88,9 @@ func (c simCmd) world() (*sim.World, error) {
 
 // simError tells a port that is taken or a bad value from a failure.
 func simError(err error) error {
-	var sys *os.SyscallError
-	if errors.As(err, &sys) || errors.Is(err, sim.ErrInvalid) {
+	var listen *net.OpError
+	var file *fs.PathError
+	if errors.As(err, &listen) || errors.As(err, &file) || errors.Is(err, sim.ErrInvalid) {
 		return usageError{fmt.Errorf("the simulator cannot start; choose another --listen, --control or --ca-file: %w", err)}
 	}
 	return err

@@ -104,9 +104,10 @@ func simulated(t *terminal, conn wire.Connection) string {
 
 // loginCmd asks for a new login and shows the code.
 type loginCmd struct {
+	Force bool   `help:"Also if the account is blocked or connected." env:"-"`
+	Code  string `help:"The digits that the phone shows." env:"-"`
+
 	clientFlags `embed:""`
-	Force       bool   `help:"Also if the account is blocked or connected." env:"-"`
-	Code        string `help:"The digits that the phone shows." env:"-"`
 }
 
 // Help is the long help text of the command.

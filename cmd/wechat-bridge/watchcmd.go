@@ -10,11 +10,12 @@ import (
 
 // watchCmd prints events and records as they come.
 type watchCmd struct {
+	History bool `help:"Print what is stored first." env:"-"`
+	Events  bool `help:"Only what happens on WeChat." xor:"what" env:"-"`
+	Records bool `help:"Only the records of connection and deliveries." xor:"what" env:"-"`
+	All     bool `help:"All accounts." env:"-"`
+
 	clientFlags `embed:""`
-	History     bool `help:"Print what is stored first." env:"-"`
-	Events      bool `help:"Only what happens on WeChat." xor:"what" env:"-"`
-	Records     bool `help:"Only the records of connection and deliveries." xor:"what" env:"-"`
-	All         bool `help:"All accounts." env:"-"`
 }
 
 // Help is the long help text of the command.
@@ -47,8 +48,9 @@ func (c *watchCmd) Run(t *terminal) error {
 
 // getCmd prints the life of one delivery.
 type getCmd struct {
+	ID string `arg:"" help:"The id of the command; part n of a list is ID~n."`
+
 	clientFlags `embed:""`
-	ID          string `arg:"" help:"The id of the command; part n of a list is ID~n."`
 }
 
 // Help is the long help text of the command.
