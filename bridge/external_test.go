@@ -127,7 +127,7 @@ func TestSecondWorkerWaitsAndTakesOver(t *testing.T) {
 	r.cfg.NATS.URL = own.ns.ClientURL()
 	r.start()
 	r.awaitConnected()
-	second := &rig{t: t, sim: r.sim, cfg: r.cfg}
+	second := &rig{t: t, sim: r.sim, cfg: r.cfg, log: r.log}
 	second.cfg.DataDir = filepath.Join(t.TempDir(), "second")
 	second.cfg.SessionKey = filepath.Join(r.cfg.DataDir, "session.key")
 	second.start()

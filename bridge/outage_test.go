@@ -111,6 +111,7 @@ func TestDoubtsCostNoSession(t *testing.T) {
 	for name, f := range map[string]sim.Fault{
 		"synccheck Ret 3":           {On: []string{"synccheck"}, Do: "ret", Ret: 3},
 		"webwxsync Ret 3":           {On: []string{"webwxsync"}, Do: "ret", Ret: 3},
+		"both Ret 3":                {On: []string{"synccheck", "webwxsync"}, Do: "ret", Ret: 3},
 		"webwxbatchgetcontact 1205": {On: []string{"webwxbatchgetcontact"}, Do: "ret", Ret: 1205},
 		"false alarms":              {On: []string{"synccheck"}, Do: "ret", Selector: 2},
 	} {

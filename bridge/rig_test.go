@@ -26,6 +26,7 @@ type rig struct {
 	t      *testing.T
 	sim    *sim.Server
 	cfg    Config
+	log    zerolog.Logger
 	info   Info
 	ready  chan Info
 	states chan wire.Connection
@@ -66,7 +67,7 @@ func newManualRig(t *testing.T, opts sim.Options) *rig {
 	cfg := goodConfig()
 	cfg.DataDir, cfg.NATSListen, cfg.HTTP = filepath.Join(dir, "data"), "127.0.0.1:0", "127.0.0.1:0"
 	cfg.WechatEndpoint, cfg.WechatCA, cfg.Pace, cfg.PaceDay = "https://"+s.Addr(), opts.CAFile, "off", 0
-	return &rig{t: t, sim: s, cfg: cfg}
+	return &rig{t: t, sim: s, cfg: cfg, log: testLog()}
 }
 
 // start runs a worker until stopWorker or the end of the test, and waits until
@@ -83,7 +84,7 @@ func (r *rig) launch() {
 	r.states = make(chan wire.Connection, 1000)
 	ready, states := r.ready, r.states
 	w, err := New(r.cfg, Options{
-		Version: "test", Log: testLog(), Ready: func(i Info) { ready <- i },
+		Version: "test", Log: r.log, Ready: func(i Info) { ready <- i },
 		Observe: func(c wire.Connection) { states <- c },
 	})
 	if err != nil {
