@@ -74,9 +74,9 @@ func header(k, v string) func(*http.Request) { return func(r *http.Request) { r.
 
 func TestStatusCodes(t *testing.T) {
 	hang := func(f *Facts) { f.Process.Loops[0].Beat = now.Add(-time.Hour) }
-	lost := func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateReconnecting, held }
+	lost := func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateReconnecting, wire.SendingHeld }
 	away := func(f *Facts) { f.Process.NATS.OK = false }
-	pause := func(f *Facts) { f.Connection.Sending = paused }
+	pause := func(f *Facts) { f.Connection.Sending = wire.SendingPaused }
 	tests := []struct {
 		name   string
 		change func(*Facts)
@@ -318,7 +318,7 @@ func TestLoopback(t *testing.T) {
 }
 
 func Example() {
-	w := ask(handler(func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateAwaitingScan, held }), "GET", "/readyz")
+	w := ask(handler(func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateAwaitingScan, wire.SendingHeld }), "GET", "/readyz")
 	fmt.Print(w.Code, " ", w.Body)
 	// Output: 503 no: A person has to scan the QR code.
 }

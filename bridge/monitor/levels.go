@@ -23,15 +23,6 @@ const (
 	standby    = "standby"
 )
 
-// sending, as wire.Connection says it.
-const (
-	flowing = "flowing"
-	slowed  = "slowed"
-	ramping = "ramping"
-	held    = "held"
-	paused  = "paused"
-)
-
 // Levels decides the three levels of health. Connected is believed only while
 // the last pulse is young, whatever the state says.
 func Levels(f Facts, now time.Time) wire.Health {
@@ -173,18 +164,18 @@ func judge(f Facts, conn wire.Level, proof, now time.Time) (status, reason strin
 	switch {
 	case !f.Process.NATS.OK:
 		return Fail, "NATS is away: nothing can be sent.", f.Process.NATS.Since
-	case c.Sending == paused && c.Reason != nil && c.Reason.Code == "identity_changed":
+	case c.Sending == wire.SendingPaused && c.Reason != nil && c.Reason.Code == "identity_changed":
 		return Fail, "Another person logged in: sending is paused until an operator agrees." + waiting, time.Time{}
-	case c.Sending == paused:
+	case c.Sending == wire.SendingPaused:
 		return Warn, "Sending is paused by an operator." + waiting, time.Time{}
-	case conn.Status != Pass || c.Sending == held:
-		return worst(Warn, conn.Status, failIf(c.Sending == held && conn.Status == Pass)),
+	case conn.Status != Pass || c.Sending == wire.SendingHeld:
+		return worst(Warn, conn.Status, failIf(c.Sending == wire.SendingHeld && conn.Status == Pass)),
 			"Nothing is sent until WeChat answers again." + waiting, time.Time{}
-	case c.Sending != flowing && c.Sending != slowed && c.Sending != ramping:
+	case c.Sending != wire.SendingFlowing && c.Sending != wire.SendingSlowed && c.Sending != wire.SendingRamping:
 		return Fail, "It is not known whether sends go out." + waiting, time.Time{}
 	case b.LastFault.After(proof):
 		return worst(Warn, failIf(b.FaultsInRow >= faultsFail)), sentence(b.Fault, "The last send failed."), b.LastFault
-	case c.Sending == slowed:
+	case c.Sending == wire.SendingSlowed:
 		return Warn, "WeChat asks for a slower pace." + waiting, time.Time{}
 	case stuck(c.Backlog, proof, now):
 		return Warn, "Nothing was sent lately." + waiting, now.Add(-oldest(c.Backlog))
@@ -232,7 +223,7 @@ func Ready(f Facts, now time.Time) (bool, string) {
 		return false, h.Connection.Reason
 	}
 	switch f.Connection.Sending {
-	case flowing, slowed, ramping:
+	case wire.SendingFlowing, wire.SendingSlowed, wire.SendingRamping:
 		return true, ""
 	}
 	return false, h.Business.Reason

@@ -24,7 +24,7 @@ func good() Facts {
 			Loops:   []Loop{{Name: "link", Beat: now.Add(-time.Second), Limit: time.Minute}, {Name: "intake", Beat: now, Limit: time.Minute}},
 			NATS:    Link{OK: true, Since: now.Add(-time.Hour)}, Lease: Link{OK: true, Since: now.Add(-time.Hour)},
 		},
-		Connection: wire.Connection{State: wire.StateConnected, Sending: flowing, Since: now.Add(-time.Hour), LastPulse: ago(10 * time.Second)},
+		Connection: wire.Connection{State: wire.StateConnected, Sending: wire.SendingFlowing, Since: now.Add(-time.Hour), LastPulse: ago(10 * time.Second)},
 		Business:   Business{LastSent: now.Add(-time.Minute)},
 	}
 }
@@ -52,29 +52,29 @@ func TestLevels(t *testing.T) {
 		{"connected without a pulse", func(f *Facts) { f.Connection.LastPulse = nil }, levels{Pass, Fail, Fail}, false, "never answered"},
 		{"pulse from the future", func(f *Facts) { f.Connection.LastPulse = ago(-time.Hour) }, levels{Pass, Fail, Fail}, false, "has not answered"},
 		{"starting", func(f *Facts) {
-			f.Connection = wire.Connection{State: wire.StateStarting, Sending: held, Since: now.Add(-time.Second)}
+			f.Connection = wire.Connection{State: wire.StateStarting, Sending: wire.SendingHeld, Since: now.Add(-time.Second)}
 		}, levels{Pass, Warn, Warn}, false, "being prepared"},
 		{"starting for long", func(f *Facts) {
-			f.Connection = wire.Connection{State: wire.StateStarting, Sending: held, Since: now.Add(-time.Hour)}
+			f.Connection = wire.Connection{State: wire.StateStarting, Sending: wire.SendingHeld, Since: now.Add(-time.Hour)}
 		}, levels{Pass, Fail, Fail}, false, "being prepared"},
 		{"login under way after a refusal", func(f *Facts) {
-			f.Connection = wire.Connection{State: wire.StateConnecting, Sending: held, Since: now, Reason: refused}
+			f.Connection = wire.Connection{State: wire.StateConnecting, Sending: wire.SendingHeld, Since: now, Reason: refused}
 		}, levels{Pass, Fail, Fail}, false, "ended the session"},
-		{"scan wanted", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateAwaitingScan, held }, levels{Pass, Fail, Fail}, false, "scan the QR"},
-		{"confirm wanted", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateAwaitingConfirm, held }, levels{Pass, Fail, Fail}, false, "confirm"},
-		{"code wanted", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateAwaitingCode, held }, levels{Pass, Fail, Fail}, false, "digits"},
-		{"reconnecting", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateReconnecting, held }, levels{Pass, Fail, Fail}, false, "was lost"},
-		{"logged out", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateLoggedOut, held }, levels{Pass, Fail, Fail}, false, "Nobody"},
-		{"blocked", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateBlocked, held }, levels{Pass, Fail, Fail}, false, "refuses this account"},
-		{"stopped", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateStopped, held }, levels{Pass, Fail, Fail}, false, "stopped"},
+		{"scan wanted", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateAwaitingScan, wire.SendingHeld }, levels{Pass, Fail, Fail}, false, "scan the QR"},
+		{"confirm wanted", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateAwaitingConfirm, wire.SendingHeld }, levels{Pass, Fail, Fail}, false, "confirm"},
+		{"code wanted", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateAwaitingCode, wire.SendingHeld }, levels{Pass, Fail, Fail}, false, "digits"},
+		{"reconnecting", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateReconnecting, wire.SendingHeld }, levels{Pass, Fail, Fail}, false, "was lost"},
+		{"logged out", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateLoggedOut, wire.SendingHeld }, levels{Pass, Fail, Fail}, false, "Nobody"},
+		{"blocked", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateBlocked, wire.SendingHeld }, levels{Pass, Fail, Fail}, false, "refuses this account"},
+		{"stopped", func(f *Facts) { f.Connection.State, f.Connection.Sending = wire.StateStopped, wire.SendingHeld }, levels{Pass, Fail, Fail}, false, "stopped"},
 		{"a state of a later version", func(f *Facts) { f.Connection.State = "dreaming" }, levels{Pass, Fail, Fail}, false, "not known"},
-		{"held though connected", func(f *Facts) { f.Connection.Sending = held }, levels{Pass, Pass, Fail}, false, "Nothing is sent"},
-		{"paused", func(f *Facts) { f.Connection.Sending = paused }, levels{Pass, Pass, Warn}, false, "by an operator"},
+		{"held though connected", func(f *Facts) { f.Connection.Sending = wire.SendingHeld }, levels{Pass, Pass, Fail}, false, "Nothing is sent"},
+		{"paused", func(f *Facts) { f.Connection.Sending = wire.SendingPaused }, levels{Pass, Pass, Warn}, false, "by an operator"},
 		{"another person", func(f *Facts) {
-			f.Connection.Sending, f.Connection.Reason = paused, &wire.Reason{Code: "identity_changed"}
+			f.Connection.Sending, f.Connection.Reason = wire.SendingPaused, &wire.Reason{Code: "identity_changed"}
 		}, levels{Pass, Pass, Fail}, false, "Another person"},
-		{"slowed", func(f *Facts) { f.Connection.Sending = slowed }, levels{Pass, Pass, Warn}, true, "slower"},
-		{"ramping", func(f *Facts) { f.Connection.Sending = ramping }, levels{Pass, Pass, Pass}, true, ""},
+		{"slowed", func(f *Facts) { f.Connection.Sending = wire.SendingSlowed }, levels{Pass, Pass, Warn}, true, "slower"},
+		{"ramping", func(f *Facts) { f.Connection.Sending = wire.SendingRamping }, levels{Pass, Pass, Pass}, true, ""},
 		{"sending unknown", func(f *Facts) { f.Connection.Sending = "" }, levels{Pass, Pass, Fail}, false, "not known"},
 		{"one failed send", func(f *Facts) {
 			f.Business.LastFault, f.Business.Fault, f.Business.FaultsInRow = now, "WeChat said no.", 1
@@ -155,7 +155,7 @@ func TestStaleConnectedIsImpossible(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		f := good()
 		f.Connection.State = rapid.SampledFrom([]string{wire.StateConnected, wire.StateConnecting, wire.StateStarting, wire.StateReconnecting, "", "x"}).Draw(r, "state")
-		f.Connection.Sending = rapid.SampledFrom([]string{flowing, slowed, ramping, held, paused, ""}).Draw(r, "sending")
+		f.Connection.Sending = rapid.SampledFrom([]string{wire.SendingFlowing, wire.SendingSlowed, wire.SendingRamping, wire.SendingHeld, wire.SendingPaused, ""}).Draw(r, "sending")
 		f.Connection.Since = now.Add(-time.Duration(rapid.Int64Range(0, 1e12).Draw(r, "since")))
 		f.Connection.LastPulse = ago(DefaultSilence + time.Duration(rapid.Int64Range(1, 1e13).Draw(r, "silence")))
 		if rapid.Bool().Draw(r, "no pulse") {

@@ -13,3 +13,12 @@ const (
 	StateBlocked         = "blocked"
 	StateStopped         = "stopped"
 )
+
+// The values of Connection.Sending.
+const (
+	SendingFlowing = "flowing"
+	SendingSlowed  = "slowed"  // throttled by WeChat
+	SendingRamping = "ramping" // after a recovery
+	SendingHeld    = "held"    // the breaker is open: messages are kept
+	SendingPaused  = "paused"  // by an operator, or because the identity changed
+)

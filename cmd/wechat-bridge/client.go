@@ -53,6 +53,35 @@ func (f *clientFlags) within(t *terminal) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(t.ctx, f.Timeout)
 }
 
+// with connects, lets do ask within the time limit, and says in an error what a
+// person can do.
+func (f *clientFlags) with(t *terminal, do func(context.Context, *broker.Client) error) error {
+	client, done, err := f.open(t)
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := f.within(t)
+	defer cancel()
+	return explain(t, do(ctx, client))
+}
+
+// verb makes one request on the worker's API and prints the connection that
+// it answers with as JSON, or done for people.
+func (f *clientFlags) verb(t *terminal, name string, request any, done string) error {
+	return f.with(t, func(ctx context.Context, client *broker.Client) error {
+		body, err := client.Request(ctx, f.Account, name, request)
+		if err != nil {
+			return err
+		}
+		if f.JSON {
+			return printJSON(t, json.RawMessage(body))
+		}
+		fmt.Fprintln(t.out, done)
+		return nil
+	})
+}
+
 // explain adds what a person can do to errors of a client.
 func explain(t *terminal, err error) error {
 	switch {

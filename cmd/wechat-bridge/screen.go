@@ -62,7 +62,7 @@ func situation(c wire.Connection) string {
 	if c.Reason != nil {
 		code = c.Reason.Code
 	}
-	return c.State + " " + code + " " + strconv.FormatBool(c.Sending == "paused")
+	return c.State + " " + code + " " + strconv.FormatBool(c.Sending == wire.SendingPaused)
 }
 
 func (s *screen) showCode(c wire.Connection) {
@@ -192,7 +192,7 @@ func (s *screen) connected(c wire.Connection) string {
 	if c.Identity != nil {
 		name = wire.Printable(c.Identity.Name, 64)
 	}
-	if c.Sending == "paused" {
+	if c.Sending == wire.SendingPaused {
 		return fmt.Sprintf(s.t.say("Connected as %s, but sending is paused. %s", "已以 %s 身份连接，但发送已暂停。%s"), name, s.reason(c))
 	}
 	return fmt.Sprintf(s.t.say("Connected as %s. Try: wechat-bridge send --to filehelper --text hello --wait",

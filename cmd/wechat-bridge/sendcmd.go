@@ -45,21 +45,16 @@ func (c *sendCmd) Run(t *terminal) error {
 	if err != nil {
 		return usageError{err}
 	}
-	client, done, err := c.open(t)
-	if err != nil {
-		return err
-	}
-	defer done()
-	ctx, cancel := c.within(t)
-	defer cancel()
-	receipt, err := client.Send(ctx, c.Account, "", body)
-	if err != nil {
-		return explain(t, err)
-	}
-	if !c.Wait {
-		return c.stored(t, receipt)
-	}
-	return c.follow(ctx, t, client, receipt)
+	return c.with(t, func(ctx context.Context, client *broker.Client) error {
+		receipt, err := client.Send(ctx, c.Account, "", body)
+		if err != nil {
+			return err
+		}
+		if !c.Wait {
+			return c.stored(t, receipt)
+		}
+		return c.follow(ctx, t, client, receipt)
+	})
 }
 
 func (c *sendCmd) stored(t *terminal, r broker.Receipt) error {
@@ -77,7 +72,7 @@ func (c *sendCmd) follow(ctx context.Context, t *terminal, client *broker.Client
 		return fmt.Errorf(t.say("not final after %s; it goes on: wechat-bridge get %s", "%s 后还没有最终结果；处理仍在继续：wechat-bridge get %s"), c.Timeout, wire.Printable(c.ID, 128))
 	}
 	if err != nil {
-		return explain(t, err)
+		return err
 	}
 	if final.State != wire.Sent && (final.State != wire.Corrected || final.Was == wire.Sent) {
 		return exitError{code: exitFailed}

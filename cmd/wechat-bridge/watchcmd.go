@@ -58,23 +58,18 @@ func (getCmd) Help() string { return "Example:\n  wechat-bridge get order-42" }
 
 // Run prints the records, oldest first.
 func (c *getCmd) Run(t *terminal) error {
-	client, done, err := c.open(t)
-	if err != nil {
-		return err
-	}
-	defer done()
-	ctx, cancel := c.within(t)
-	defer cancel()
-	records, err := client.Get(ctx, c.Account, c.ID)
-	if err != nil {
-		return explain(t, err)
-	}
-	if len(records) == 0 {
-		return fmt.Errorf(t.say("nothing is known of %q; it was never accepted, or its records are older than the horizon", "没有 %q 的记录：从未接受过，或记录已超过保留期"), c.ID)
-	}
-	p := printer{t: t, json: c.JSON}
-	for _, r := range records {
-		p.record(r)
-	}
-	return nil
+	return c.with(t, func(ctx context.Context, client *broker.Client) error {
+		records, err := client.Get(ctx, c.Account, c.ID)
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 {
+			return fmt.Errorf(t.say("nothing is known of %q; it was never accepted, or its records are older than the horizon", "没有 %q 的记录：从未接受过，或记录已超过保留期"), c.ID)
+		}
+		p := printer{t: t, json: c.JSON}
+		for _, r := range records {
+			p.record(r)
+		}
+		return nil
+	})
 }
