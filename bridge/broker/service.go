@@ -65,6 +65,12 @@ func (a *Account) Serve(version string, verbs map[string]Handler) (*Service, err
 			return nil, fmt.Errorf("offer %s: %w", verb, err)
 		}
 	}
+	// A request that comes right after this must find the server subscribed.
+	// Without one it is offered all the same: the client subscribes again when
+	// it is back.
+	if err := a.conn.NC.FlushTimeout(requestTimeout); err != nil {
+		a.log.Warn().Err(err).Msg("api_not_flushed")
+	}
 	return s, nil
 }
 

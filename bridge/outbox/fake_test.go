@@ -155,6 +155,7 @@ type proc struct {
 	kill  context.CancelCauseFunc
 	n     int
 	fault func(n int, op string) fault
+	lag   func(op string, answer bool) time.Duration // of a question or an answer on its way; nil: none
 }
 
 // fault is what goes wrong with one call.
@@ -168,8 +169,18 @@ const (
 	crashAfter        // killed after it is done, before the answer
 )
 
-// call performs one operation under the world's lock.
+// call performs one operation, which takes effect somewhere between the
+// question and the answer.
 func (p *proc) call(op string, do func() error) error {
+	if p.lag != nil {
+		time.Sleep(p.lag(op, false))
+		defer func() { time.Sleep(p.lag(op, true)) }()
+	}
+	return p.locked(op, do)
+}
+
+// locked performs one operation under the world's lock.
+func (p *proc) locked(op string, do func() error) error {
 	p.mu.Lock()
 	if p.dead {
 		p.mu.Unlock()

@@ -2,7 +2,9 @@ package outbox
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -67,6 +69,81 @@ func TestSlowChatHoldsUpNobody(t *testing.T) {
 			t.Errorf("backlog %d at the end", n)
 		}
 	})
+}
+
+// NATS answers each question after a time of its own, so that answers overtake
+// what was written meanwhile: the order of each chat stays, and nothing is left
+// lying.
+func TestOrderWhereNATSIsSlow(t *testing.T) {
+	for seed := range uint64(8) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { synctest.Test(t, func(t *testing.T) { slowNATS(t, seed) }) })
+	}
+}
+
+// A parked message is written while the answer "nothing is parked" is still on
+// its way.
+func TestParkedWhileTheParkingLookedEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.chat.takes = func(string) time.Duration { return time.Second }
+		p := w.start(t, 1, func(p *process, _ *Config) {
+			p.lag = func(op string, answer bool) time.Duration {
+				if op == "parking.head" && answer {
+					return 10 * time.Second
+				}
+				return 0
+			}
+		})
+		names := numbered("m", 40)
+		for i, n := range names {
+			w.publish(text(n, "Alice", n))
+			if i > 16 { // a lane is full then
+				pass(15 * time.Second)
+			}
+		}
+		w.drain(t, time.Hour)
+		if got := w.chat.texts("@alice"); !slices.Equal(got, names) {
+			t.Errorf("order: %v", got)
+		}
+		p.stop()
+	})
+}
+
+func slowNATS(t *testing.T, seed uint64) {
+	var mu sync.Mutex
+	rnd := rand.New(rand.NewPCG(seed, 1))
+	random := func(limit time.Duration) time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		return time.Duration(rnd.Int64N(int64(limit)))
+	}
+	w := newWorld()
+	w.chat.takes = func(string) time.Duration { return random(20 * time.Millisecond) }
+	p := w.start(t, 1, func(p *process, _ *Config) {
+		p.lag = func(op string, _ bool) time.Duration {
+			if op == "parking.head" && random(2) == 0 {
+				return random(time.Second)
+			}
+			return random(20 * time.Millisecond)
+		}
+	})
+	want := map[string][]string{}
+	for n := range 700 { // bursts that overflow a lane, and then as many as are sent
+		name := []string{"Alice", "Alice", "Bob"}[random(3)]
+		id := fmt.Sprintf("%s-%04d", name, n)
+		want[name] = append(want[name], id)
+		w.publish(text(id, name, id))
+		if n%100 > 40 {
+			pass(random(350 * time.Millisecond))
+		}
+	}
+	w.drain(t, time.Hour)
+	for name, id := range map[string]string{"Alice": "@alice", "Bob": "@bob"} {
+		if got := w.chat.texts(id); !slices.Equal(got, want[name]) {
+			t.Errorf("order to %s: %v", name, got)
+		}
+	}
+	p.stop()
 }
 
 func TestAtMostMaxInFlight(t *testing.T) {

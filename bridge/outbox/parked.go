@@ -17,6 +17,7 @@ type queue struct {
 	floor   order       // nothing in it is older; zero = not known
 	cursor  uint64      // the head is looked for after it
 	loading bool        // the head is being read
+	again   bool        // more was parked meanwhile: an answer "nothing" is out of date
 	parking bool        // pending ones are being written
 	pending []*delivery // to be parked, in order
 	ending  bool        // the head is being refused
@@ -83,9 +84,10 @@ func (c *courier) parkingOpen() {
 // load reads a queue's head.
 func (c *courier) load(q *queue) {
 	if q.loading || q.head != nil {
+		q.again = q.loading
 		return
 	}
-	q.loading = true
+	q.loading, q.again = true, false
 	after := q.cursor
 	c.jobs.Go(func() {
 		c.slots <- struct{}{}
@@ -107,7 +109,11 @@ func (c *courier) headRead(q *queue, s wire.Stored) {
 		c.toLoad--
 		defer c.parkingOpen()
 	}
-	if s.Seq == 0 {
+	switch {
+	case s.Seq == 0 && q.again:
+		c.load(q)
+		return
+	case s.Seq == 0:
 		c.emptied(q)
 		return
 	}
