@@ -57,6 +57,7 @@ var libraries = []library{
 	{"github.com/nats-io", []string{"bridge/broker"}, nil, "everything NATS belongs to bridge/broker"},
 	{"github.com/synadia-io/orbit.go", []string{"bridge/broker"}, nil, "everything NATS belongs to bridge/broker"},
 	{"github.com/eatmoreapple/openwechat", []string{"bridge/wechat/webwx"}, []string{"bridge/sim/interop", "bridge/sim"}, "only webwx speaks openwechat"},
+	{"github.com/nicholas-fedor/shoutrrr", []string{"bridge/alert"}, []string{}, "only alert knows the services that it tells people with"},
 	{"github.com/sony/gobreaker", []string{"bridge/link"}, []string{}, "the breaker is the link's, and the only gate"},
 }
 
@@ -211,6 +212,9 @@ func TestArrowsAreFound(t *testing.T) {
 		{"bridge/broker", "a.go", own + "bridge/wechat", "WeChat"},
 		{"bridge/broker", "a.go", nats, ""},
 		{"bridge/monitor", "a.go", own + "bridge/link", "read-only"},
+		{"bridge/alert", "a.go", own + "bridge/link", "must not know why"},
+		{"bridge/alert", "a.go", "github.com/nicholas-fedor/shoutrrr/pkg/router", ""},
+		{"bridge/outbox", "a.go", "github.com/nicholas-fedor/shoutrrr", "only alert"},
 		{"bridge/sim", "a.go", own + "classifier", "mistakes"},
 		{"bridge/sim", "a.go", own + "bridge/wire", "mistakes"},
 		{"bridge/sim/verify", "a.go", own + "bridge/sim", "judges"},

@@ -32,6 +32,9 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
+// classUnknown is the class of an error that nobody knows.
+const classUnknown = "unknown"
+
 // leak is how many seconds of good connection forgive one second of loss, as
 // in a leaky bucket: rare short losses never add up to an alert, flapping does.
 const leak = 5
@@ -113,7 +116,7 @@ func see(c *wire.Connection) condition {
 		v.person = KindIdentity
 	}
 	v.bad = c.Sending == wire.SendingHeld || v.person != ""
-	v.unknown = class == "unknown"
+	v.unknown = class == classUnknown
 	return v
 }
 

@@ -85,7 +85,9 @@ func TestDecide(t *testing.T) {
 		{"an operator's pause", func(p *play) {
 			p.run(time.Hour, record(wire.StateConnected, wire.SendingPaused, "none")).run(time.Hour, up())
 		}, ""},
-		{"an operator's logout", func(p *play) { p.run(min, up()).run(time.Hour, loggedOut).run(30*time.Second, held(1)).run(time.Hour, up()) }, ""},
+		{"an operator's logout", func(p *play) {
+			p.run(min, up()).run(time.Hour, loggedOut).run(30*time.Second, held(1)).run(time.Hour, up())
+		}, ""},
 		{"an operator's logout during an outage", func(p *play) { p.run(4*min, held(1)).run(time.Hour, loggedOut).run(2*min, up()) }, "3m0s held, 1h5m0s back"},
 		{"an unknown error is told sooner", func(p *play) { p.run(10*min, unknown) }, "30s held"},
 		{"the end of the process says nothing", func(p *play) { p.run(min, up()).run(time.Hour, record(wire.StateStopped, wire.SendingHeld, "none")) }, ""},
@@ -276,7 +278,7 @@ func TestFlappingIsDamped(t *testing.T) {
 		bad := rapid.SampledFrom([]wire.Connection{held(1), scan()}).Draw(t, "bad")
 		down := time.Duration(rapid.IntRange(1, 1200).Draw(t, "down")) * time.Second
 		good := time.Duration(rapid.IntRange(1, 890).Draw(t, "up")) * time.Second // never quiet
-		for p.now.Sub(start) < 12*time.Hour {
+		for p.now.Sub(start) < 4*time.Hour {
 			p.run(down, bad).run(good, up())
 		}
 		const most = 8

@@ -48,8 +48,9 @@ func (f *Failure) Error() string {
 	return f.Reason
 }
 
-// statusText finds the status in the text of a library's error.
-var statusText = regexp.MustCompile(`(?i)\b(?:status|status code|http)[:= "]{1,3}([45]\d\d)\b`)
+// statusText finds the status in the text of a library's error: after the word,
+// or before its own text as in "500 Internal Server Error".
+var statusText = regexp.MustCompile(`(?i:\b(?:status|status code|http)[:= "]{1,3}([45]\d\d)\b)|\b([45]\d\d) [A-Z][a-z]+`)
 
 // phrases are how errors read whose values a library threw away.
 var phrases = []struct{ in, reason string }{
@@ -103,7 +104,7 @@ func known(err error) string {
 // read judges the text of an error, without keeping any of it but a status.
 func read(s string) *Failure {
 	if m := statusText.FindStringSubmatch(s); m != nil {
-		status, _ := strconv.Atoi(m[1])
+		status, _ := strconv.Atoi(m[1] + m[2]) // one of them is empty
 		return &Failure{Reason: ReasonStatus, Status: status}
 	}
 	s = strings.ToLower(s)

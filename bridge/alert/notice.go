@@ -45,6 +45,10 @@ func (n Notice) ID() string { return n.Outage + "-" + string(n.Kind) }
 // back reports whether the notice ends its outage.
 func (n Notice) back() bool { return n.Kind == KindBack || n.Kind == KindBrokerOK }
 
+func (n Notice) unknown() bool {
+	return n.Connection.Reason != nil && n.Connection.Reason.Class == classUnknown
+}
+
 func outageID(track string, since time.Time) string {
 	return track + "-" + strconv.FormatInt(since.UnixMilli(), 36)
 }

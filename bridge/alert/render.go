@@ -39,6 +39,9 @@ var titles = map[Kind]text{
 	KindTest:     {"this is a test", "这是一条测试消息"},
 }
 
+// strange is the title when nobody knows the reason: that is said loudly.
+var strange = text{"WeChat is away for a reason that nobody knows, messages are kept", "微信因未知原因不可用，消息已保留"}
+
 var actions = map[string]text{
 	"scan_qr":          {"Scan the QR code with the phone. It is on the page, and `wechat-bridge login` shows it.", "请用手机扫描二维码；页面上或运行 `wechat-bridge login` 可见。"},
 	"confirm_on_phone": {"Press the button that WeChat shows on the phone.", "请在手机微信上点击确认。"},
@@ -51,7 +54,11 @@ var actions = map[string]text{
 // Render gives title and body of a notice, in English or Chinese ("zh"). Both
 // are safe to print: what comes from outside went through wire.Printable.
 func Render(lang string, n Notice) (title, body string) {
-	title = "[" + wire.Printable(n.Account, 32) + "] " + titles[n.Kind].in(lang)
+	words := titles[n.Kind]
+	if n.Kind == KindHeld && n.unknown() {
+		words = strange
+	}
+	title = "[" + wire.Printable(n.Account, 32) + "] " + words.in(lang)
 	if n.Connection.Simulated {
 		title += text{" (simulated)", "（模拟）"}.in(lang)
 	}
@@ -61,12 +68,12 @@ func Render(lang string, n Notice) (title, body string) {
 	case KindTest:
 		add(text{"If you can read this, alerts of the WeChat bridge reach you here.", "如果您能看到此消息，说明微信桥接的告警可以送达此处。"})
 	case KindBack:
-		add(text{"Messages go out again. The outage began at %s and lasted %s.", "消息恢复发送。中断始于 %s，持续 %s。"}, clock(n.Since), short(n.Down))
+		add(text{"Messages go out again. The outage began at %s and lasted %s.", "消息恢复发送。中断始于 %s，持续 %s。"}, n.clock(n.Since), short(n.Down))
 		add(text{"At most %d messages waited; they go out in order.", "期间最多有 %d 条消息等待，将按顺序发出。"}, n.Waited)
 	case KindBroker:
 		add(text{"The bridge has not reached NATS for %s. Messages that NATS has taken are kept there; new ones cannot be taken. Check the NATS server.", "桥接已有 %s 无法连接 NATS。NATS 已接收的消息仍保留，但无法接收新消息。请检查 NATS 服务器。"}, short(n.Down))
 	case KindBrokerOK:
-		add(text{"The bridge reaches NATS again. It was away from %s for %s.", "桥接已重新连接 NATS。中断始于 %s，持续 %s。"}, clock(n.Since), short(n.Down))
+		add(text{"The bridge reaches NATS again. It was away from %s for %s.", "桥接已重新连接 NATS。中断始于 %s，持续 %s。"}, n.clock(n.Since), short(n.Down))
 	default:
 		lines = append(lines, outageLines(lang, n)...)
 	}
@@ -100,7 +107,7 @@ func outageLines(lang string, n Notice) []string {
 			c.Backlog.Messages, short(time.Duration(c.Backlog.OldestAgeMS)*time.Millisecond))
 	}
 	if n.Kind == KindHeld && c.RetryAt != nil {
-		add(text{"Next try: %s.", "下次尝试：%s。"}, clock(*c.RetryAt))
+		add(text{"Next try: %s.", "下次尝试：%s。"}, n.clock(*c.RetryAt))
 	}
 	return lines
 }
@@ -122,4 +129,5 @@ func reasonLines(lang string, n Notice) []string {
 
 func short(d time.Duration) string { return d.Round(time.Second).String() }
 
-func clock(t time.Time) string { return t.Format(time.RFC3339) }
+// clock shows all times of a notice in one zone.
+func (n Notice) clock(t time.Time) string { return t.In(n.At.Location()).Format(time.RFC3339) }
