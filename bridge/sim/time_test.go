@@ -1,58 +1,18 @@
 package sim
 
 import (
-	"context"
 	"crypto/tls"
-	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-// pipes is a listener in memory, for tests of time inside of a bubble.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "pipe"} }
-
-func (p *pipes) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	near, far := net.Pipe()
-	select {
-	case p.conns <- far:
-		return near, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
 // bubble runs a test with a simulator whose time is synctest's.
 func bubble(t *testing.T, change func(*Options), test func(*testing.T, *Server, *client)) {
 	synctest.Test(t, func(t *testing.T) {
-		ln := newPipes()
+		ln := NewMemory()
 		s := start(t, func(o *Options) {
 			o.Listener, o.Hold = ln, 0
 			if change != nil {
@@ -60,7 +20,7 @@ func bubble(t *testing.T, change func(*Options), test func(*testing.T, *Server, 
 			}
 		})
 		c := newClient(t, s)
-		tr := &http.Transport{DialContext: ln.dial, TLSClientConfig: &tls.Config{RootCAs: s.CAPool()}}
+		tr := &http.Transport{DialContext: ln.Dial, TLSClientConfig: &tls.Config{RootCAs: s.CAPool()}}
 		defer tr.CloseIdleConnections()
 		c.http.Transport, c.http.Timeout = tr, time.Hour
 		test(t, s, c)
