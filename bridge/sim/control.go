@@ -53,6 +53,7 @@ func (s *Server) State() State {
 //	GET    /sim/v1/state              State
 //	POST   /sim/v1/scan               {"user":"…"} if another person scans; 409 if nothing waits
 //	POST   /sim/v1/confirm            409 if nothing waits
+//	POST   /sim/v1/decline            409 if nothing waits
 //	POST   /sim/v1/logout             {"retcode":1101,"forget":false}; 409 if not logged in
 //	POST   /sim/v1/forget             push login is refused from now on
 //	POST   /sim/v1/messages           Message; answers {"msg_id"}
@@ -120,6 +121,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("GET /sim/v1/state", func(w http.ResponseWriter, _ *http.Request) { reply(w, http.StatusOK, s.State()) })
 	mux.HandleFunc("POST /sim/v1/scan", s.postScan)
 	mux.HandleFunc("POST /sim/v1/confirm", func(w http.ResponseWriter, _ *http.Request) { replyDone(w, s.Confirm()) })
+	mux.HandleFunc("POST /sim/v1/decline", func(w http.ResponseWriter, _ *http.Request) { replyDone(w, s.Decline()) })
 	mux.HandleFunc("POST /sim/v1/logout", s.postLogout)
 	mux.HandleFunc("POST /sim/v1/forget", func(w http.ResponseWriter, _ *http.Request) { s.Forget(); replyDone(w, nil) })
 	mux.HandleFunc("POST /sim/v1/messages", s.postMessage)

@@ -5,6 +5,7 @@ type transport interface {
 	protocol
 	phone
 	chats
+	onlooker
 	describe(*State) // fills in what belongs to the protocol
 }
 
@@ -12,6 +13,7 @@ type transport interface {
 type phone interface {
 	playScan(as string) error
 	playConfirm() error
+	playDecline() error
 	playLogout(retcode int) error
 	playForget()
 }
@@ -24,6 +26,13 @@ type chats interface {
 	uploaded(msgID string) ([]byte, bool)
 }
 
+// onlooker is what a script looks out for.
+type onlooker interface {
+	playAuto(on bool)         // from now on the phone scans and confirms by itself, or not
+	changes() <-chan struct{} // closed at the next thing that happens
+	polling() int             // number of the live login if its client has polled, else 0
+}
+
 // Scan plays a phone that scans the newest QR code.
 func (s *Server) Scan() error { return s.ScanAs("") }
 
@@ -32,6 +41,11 @@ func (s *Server) ScanAs(name string) error { return s.proto.playScan(name) }
 
 // Confirm plays a phone that confirms the newest scanned code or push login.
 func (s *Server) Confirm() error { return s.proto.playConfirm() }
+
+// Decline plays a phone on which the newest scanned code or push login is
+// refused. Polls then say that the code has expired: what WeChat says is not
+// known.
+func (s *Server) Decline() error { return s.proto.playDecline() }
 
 // Logout ends the login: from now on it gets retcode (0 means 1101, logged out
 // by the phone). The phone still knows the browser, see Forget.

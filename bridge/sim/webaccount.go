@@ -85,6 +85,31 @@ func (a *account) changed() {
 	a.wake = make(chan struct{})
 }
 
+// playAuto implements onlooker.
+func (a *account) playAuto(on bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.opts.AutoLogin = on
+	a.changed()
+}
+
+// changes implements onlooker.
+func (a *account) changes() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.wake
+}
+
+// polling implements onlooker.
+func (a *account) polling() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.session == nil || !a.session.polled {
+		return 0
+	}
+	return a.session.number
+}
+
 // await holds until ready, called with mu held, says so. It returns false when
 // the hold is over or the client is gone.
 func (a *account) await(ctx context.Context, hold time.Duration, ready func() bool) bool {
@@ -139,6 +164,7 @@ type session struct {
 	since      time.Time
 	acked      uint64 // position of the newest sync key that the client showed
 	notified   bool   // statusnotify code 3 came
+	polled     bool   // its client asked what is new
 	ended      int    // return code that all requests get; 0 while it lives
 
 	salt  string

@@ -33,6 +33,18 @@ func (a *account) playConfirm() error {
 	return nil
 }
 
+func (a *account) playDecline() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.newest(qrScanned)
+	if q == nil {
+		return ErrNothingWaits
+	}
+	q.created = time.Time{}
+	a.move(q, qrWaiting)
+	return nil
+}
+
 func (a *account) playLogout(retcode int) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -86,6 +86,10 @@ func (w *web) syncCheck(rw http.ResponseWriter, c call) {
 			ret = retParam
 			return true
 		}
+		if !s.polled {
+			s.polled = true
+			w.changed()
+		}
 		selector = w.selector(s, pos)
 		return selector != 0
 	})
