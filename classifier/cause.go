@@ -4,97 +4,102 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"io"
 	"net"
 	"os"
 	"syscall"
 )
 
-// causeKind is what an error below a fault is, as far as Go's types tell.
+// causeKind is what an error below a fault is, as far as Go's types tell. In a
+// chain of errors the smallest kind explains the others.
 type causeKind uint8
 
 const (
-	causeNone causeKind = iota
-	causeCancelled
+	causeCancelled causeKind = iota + 1
+	causeClock
+	causeTrust
+	causeTLS
 	causeDNS
+	causeProxy
 	causeRefused
 	causeReset
 	causeUnreachable
 	causeTimeout
 	causeEOF
 	causeClosed
-	causeClock
-	causeTrust
-	causeTLS
-	causeProxy
 	causeNet
+	causeNone
 )
 
-// kindOf names the innermost cause that Go's types tell apart. What it does
-// not know is causeNone: the caller looks further.
+// maxDepth bounds the walk over an error that wraps itself.
+const maxDepth = 50
+
+// kindOf names the cause that Go's types tell. What it does not know is
+// causeNone: the caller looks further. It walks the tree of wrapped errors by
+// itself, because errors.As would allocate for each type it is asked about.
 func kindOf(err error) causeKind {
-	if err == nil {
-		return causeNone
-	}
-	if errors.Is(err, context.Canceled) {
-		return causeCancelled
-	}
-	for _, look := range [...]func(error) causeKind{tlsKind, dnsKind, proxyKind, errnoKind, streamKind, netKind} {
-		if k := look(err); k != causeNone {
-			return k
+	best := causeNone
+	walk(err, maxDepth, func(e error) bool {
+		best = min(best, kindOfOne(e))
+		return true
+	})
+	return best
+}
+
+// walk visits an error and all that it wraps, until visit says no.
+func walk(err error, depth int, visit func(error) bool) bool {
+	for ; err != nil && depth > 0; depth-- {
+		if !visit(err) {
+			return false
+		}
+		switch e := err.(type) { //nolint:errorlint // this is the unwrapping
+		case interface{ Unwrap() error }:
+			err = e.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, one := range e.Unwrap() {
+				if !walk(one, depth-1, visit) {
+					return false
+				}
+			}
+			return true
+		default:
+			return true
 		}
 	}
-	return causeNone
+	return true
+}
+
+func kindOfOne(err error) causeKind {
+	switch e := err.(type) { //nolint:errorlint // the caller unwraps
+	case syscall.Errno:
+		return errnoKind(e)
+	case *net.DNSError:
+		return causeDNS
+	case *net.OpError:
+		if e.Op == "proxyconnect" { // net/http's name for the hop to a proxy
+			return causeProxy
+		}
+		return causeNet
+	}
+	return min(tlsKind(err), streamKind(err))
 }
 
 func tlsKind(err error) causeKind {
-	var invalid x509.CertificateInvalidError
-	if errors.As(err, &invalid) {
-		if invalid.Reason == x509.Expired { // also "not yet valid": then the clock is wrong
+	switch e := err.(type) { //nolint:errorlint // the caller unwraps
+	case x509.CertificateInvalidError:
+		if e.Reason == x509.Expired { // also "not yet valid": then the clock is wrong
 			return causeClock
 		}
 		return causeTrust
-	}
-	var unknownCA x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var roots x509.SystemRootsError
-	if errors.As(err, &unknownCA) || errors.As(err, &host) || errors.As(err, &roots) {
+	case x509.UnknownAuthorityError, x509.HostnameError, x509.SystemRootsError, *tls.CertificateVerificationError:
 		return causeTrust
-	}
-	var verify *tls.CertificateVerificationError
-	if errors.As(err, &verify) {
-		return causeTrust
-	}
-	var alert tls.AlertError
-	var header tls.RecordHeaderError
-	if errors.As(err, &alert) || errors.As(err, &header) {
+	case tls.AlertError, tls.RecordHeaderError:
 		return causeTLS
 	}
 	return causeNone
 }
 
-func dnsKind(err error) causeKind {
-	var dns *net.DNSError
-	if errors.As(err, &dns) {
-		return causeDNS
-	}
-	return causeNone
-}
-
-func proxyKind(err error) causeKind {
-	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "proxyconnect" { // net/http's name for the hop to a proxy
-		return causeProxy
-	}
-	return causeNone
-}
-
-func errnoKind(err error) causeKind {
-	var errno syscall.Errno
-	if !errors.As(err, &errno) {
-		return causeNone
-	}
+func errnoKind(errno syscall.Errno) causeKind {
 	switch errno {
 	case syscall.ECONNREFUSED:
 		return causeRefused
@@ -110,32 +115,39 @@ func errnoKind(err error) causeKind {
 
 func streamKind(err error) causeKind {
 	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+	case same(err, context.Canceled):
+		return causeCancelled
+	case same(err, context.DeadlineExceeded), same(err, os.ErrDeadlineExceeded):
+		return causeTimeout
+	case same(err, io.EOF), same(err, io.ErrUnexpectedEOF):
 		return causeEOF
-	case errors.Is(err, net.ErrClosed), errors.Is(err, io.ErrClosedPipe):
+	case same(err, net.ErrClosed), same(err, io.ErrClosedPipe):
 		return causeClosed
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+	}
+	if n, ok := err.(net.Error); ok && n.Timeout() { //nolint:errorlint // the caller unwraps
 		return causeTimeout
 	}
 	return causeNone
 }
 
-func netKind(err error) causeKind {
-	var n net.Error // also *url.Error, which says nothing but whether it is a timeout
-	if errors.As(err, &n) && n.Timeout() {
-		return causeTimeout
+// same is errors.Is for one link of the chain.
+func same(err, target error) bool {
+	if err == target { //nolint:errorlint // the caller unwraps
+		return true
 	}
-	var op *net.OpError
-	if errors.As(err, &op) {
-		return causeNet
-	}
-	return causeNone
+	is, ok := err.(interface{ Is(error) bool })
+	return ok && is.Is(target)
 }
 
 // neverLeft reports errors that came before any byte of a request.
 func neverLeft(err error) bool {
-	var op *net.OpError
-	if errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect") {
+	dialed := false
+	walk(err, maxDepth, func(e error) bool {
+		op, ok := e.(*net.OpError) //nolint:errorlint // walk unwraps
+		dialed = ok && (op.Op == "dial" || op.Op == "proxyconnect")
+		return !dialed
+	})
+	if dialed {
 		return true
 	}
 	switch kindOf(err) {
@@ -145,13 +157,15 @@ func neverLeft(err error) bool {
 	return false
 }
 
+// asFault finds the fault in a chain of errors; nil if there is none.
 func asFault(err error) *Fault {
-	if f, ok := err.(*Fault); ok { //nolint:errorlint // the usual case, without allocating; what wraps follows
-		return f
-	}
-	var f *Fault
-	if errors.As(err, &f) {
-		return f
-	}
-	return nil
+	var found *Fault
+	walk(err, maxDepth, func(e error) bool {
+		f, ok := e.(*Fault) //nolint:errorlint // walk unwraps
+		if ok && f != nil {
+			found = f
+		}
+		return found == nil
+	})
+	return found
 }

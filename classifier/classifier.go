@@ -41,6 +41,8 @@ const (
 	OpDownload      Operation = "download"       // bytes of an incoming medium
 	OpRevoke        Operation = "revoke"         // take a message back
 	OpLogout        Operation = "logout"         // end the session
+	OpRoom          Operation = "room"           // make a room, change its members or name
+	OpTyping        Operation = "typing"         // the typing sign and its ticket
 	OpOther         Operation = "other"
 )
 
@@ -87,8 +89,12 @@ type Fault struct {
 	// CookiesComplete says that the session had every cookie WeChat asks for,
 	// so that a 1102 cannot be our own fault.
 	CookiesComplete bool
-	Text            string // the server's words, or an error text; bounded, never a secret
-	Cause           error
+	Text            string // the server's words, or an error text; never a secret
+	// Where is the program that printed the text, if known: openwechat,
+	// wechat4u, wechaty, itchat, ilink, nats. It decides only where the text
+	// leaves a choice.
+	Where string
+	Cause error
 }
 
 // Error describes the fault in one line without secrets.

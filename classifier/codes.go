@@ -13,6 +13,8 @@ type CodeDoc struct {
 	Fix        Text
 	// Own says that the bridge finds this out by itself, without a fault.
 	Own bool
+
+	rule string // what Verdict.Rule says when the bridge finds it out
 }
 
 // Codes lists every code, for the documentation. The slice is a copy.
@@ -26,7 +28,8 @@ func (c *CodeDoc) verdict() Verdict {
 	}
 }
 
-var codes = concat(sessionCodes, networkCodes, answerCodes, requestCodes, ownCodes)
+var codes = concat(sessionCodes, networkCodes, answerCodes, requestCodes,
+	brokerCodes, internalCodes, unknownCodes, ownCodes)
 
 var codeIndex = indexCodes()
 
@@ -34,6 +37,9 @@ func concat(tables ...[]CodeDoc) []CodeDoc {
 	var all []CodeDoc
 	for _, t := range tables {
 		all = append(all, t...)
+	}
+	for i := range all {
+		all[i].rule = "bridge." + all[i].Code
 	}
 	return all
 }

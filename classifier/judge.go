@@ -1,13 +1,14 @@
 package classifier
 
-import (
-	"strings"
-	"time"
-)
+import "time"
 
 // freshLogin is how soon after a login an answer 1102 speaks about the account
 // and not about an aged session (webwx; reported by users of several clients).
 const freshLogin = time.Minute
+
+// MaxWait is the longest wait that a server may ask for; more is cut to it, so
+// that a wrong header stops nobody for years.
+const MaxWait = 24 * time.Hour
 
 // Judge says what a fault means. It is pure, never nil-panics (a nil fault is
 // the zero verdict) and is safe for concurrent use. The order is: a
@@ -17,14 +18,13 @@ func Judge(f *Fault) Verdict {
 	if f == nil {
 		return Verdict{}
 	}
-	cause := kindOf(f.Cause)
-	r := find(f, cause)
-	return verdict(r, f)
+	r, op := find(f, kindOf(f.Cause))
+	return verdict(r, f, op)
 }
 
 // JudgeError says what any error means. It looks for a wrapped *Fault first;
 // nil is the zero verdict. An error without a fault is judged by its kind
-// (cancellation, network, TLS), else it is unknown.
+// (cancellation, network, TLS), then by its words; else it is unknown.
 func JudgeError(err error) Verdict {
 	if err == nil {
 		return Verdict{}
@@ -47,12 +47,30 @@ func Known(code string) (Verdict, bool) {
 		return Verdict{}, false
 	}
 	v := codes[i].verdict()
-	v.Rule = "bridge." + code
+	v.Rule = codes[i].rule
 	return v, true
 }
 
-// find picks the row. The last row of the last table fits everything.
-func find(f *Fault, cause causeKind) *rule {
+// find picks the row, and the operation as far as a text told it.
+func find(f *Fault, cause causeKind) (*rule, Operation) {
+	if r := structured(f, cause); r != nil {
+		return r, f.Op
+	}
+	if f.Text != "" {
+		if r, op := byText(f, f.Text); r != nil {
+			return r, op
+		}
+	}
+	if f.Cause != nil {
+		if r, op := byText(f, f.Cause.Error()); r != nil {
+			return r, op
+		}
+	}
+	return &ruleUnknown, f.Op
+}
+
+// structured looks at everything but the text.
+func structured(f *Fault, cause causeKind) *rule {
 	if cause == causeCancelled {
 		return &ruleCancelled
 	}
@@ -65,19 +83,16 @@ func find(f *Fault, cause causeKind) *rule {
 	if r := byCode(f); r != nil {
 		return r
 	}
-	if r := byAnswer(f); r != nil {
+	if r := byWord(f); r != nil {
+		return r
+	}
+	if r := byAnswer(f.Op, f.Status, f.Body); r != nil {
 		return r
 	}
 	if r := byCause(cause); r != nil {
 		return r
 	}
-	if r := byText(f.Text); r != nil {
-		return r
-	}
-	if r := byPhase(f.Phase); r != nil {
-		return r
-	}
-	return &ruleUnknown
+	return byPhase(f.Phase)
 }
 
 // byCode looks an operation's code up; a row for the operation beats one for
@@ -101,10 +116,23 @@ func byCode(f *Fault) *rule {
 	return nil
 }
 
-func byAnswer(f *Fault) *rule {
+// byWord looks iLink's QR status up.
+func byWord(f *Fault) *rule {
+	if f.Transport != ILink || f.Op != OpCheckLogin || f.Text == "" {
+		return nil
+	}
+	for i := range wordRules {
+		if wordRules[i].word == f.Text {
+			return &wordRules[i]
+		}
+	}
+	return nil
+}
+
+func byAnswer(op Operation, status int, body Body) *rule {
 	for i := range answerRules {
 		r := &answerRules[i]
-		if r.hasOp(f.Op) && r.hasStatus(f.Status) && (r.body == "" || r.body == f.Body) {
+		if r.hasOp(op) && r.hasStatus(status) && (r.body == "" || r.body == body) {
 			return r
 		}
 	}
@@ -120,20 +148,6 @@ func byCause(kind causeKind) *rule {
 	return nil
 }
 
-func byText(text string) *rule {
-	if text == "" {
-		return nil
-	}
-	for i := range textRules {
-		for _, s := range textRules[i].texts {
-			if strings.Contains(text, s) {
-				return &textRules[i]
-			}
-		}
-	}
-	return nil
-}
-
 func byPhase(p Phase) *rule {
 	for i := range phaseRules {
 		if phaseRules[i].phase == p {
@@ -144,14 +158,12 @@ func byPhase(p Phase) *rule {
 }
 
 // verdict fills in what depends on the fault and not on the code alone.
-func verdict(r *rule, f *Fault) Verdict {
+func verdict(r *rule, f *Fault, op Operation) Verdict {
 	v := codes[codeIndex[r.says]].verdict()
 	v.Rule = r.name
 	v.Certain = certain(r, f)
-	if f.Wait > 0 {
-		v.Wait = f.Wait
-	}
-	if r.one && f.Op.single() {
+	v.Wait = min(max(f.Wait, 0), MaxWait)
+	if r.one && op.single() {
 		v.Disconnect = false
 	}
 	if r.soft {
@@ -172,12 +184,13 @@ func certain(r *rule, f *Fault) bool {
 	return false
 }
 
-// single reports operations that concern one message or one contact call, so
-// that an unreadable answer to them says little about the connection.
+// single reports operations that concern one message, one room or one contact
+// call, so that an unreadable answer to them says little about the connection.
 func (o Operation) single() bool {
-	switch o {
-	case OpSend, OpUpload, OpDownload, OpRevoke, OpContacts, OpBatchContacts:
-		return true
+	for _, s := range singleOps {
+		if s == o {
+			return true
+		}
 	}
 	return false
 }
