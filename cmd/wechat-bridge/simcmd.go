@@ -25,6 +25,8 @@ type simCmd struct {
 	World     string        `help:"YAML file with the people and rooms." type:"existingfile" placeholder:"FILE" env:"-"`
 	Contacts  int           `help:"Grow the world to so many contacts." placeholder:"N" env:"-"`
 	Seed      uint64        `help:"Seed of all random choices; 0 takes a random one." default:"0" env:"-"`
+	Script    string        `help:"Play a fault script: a YAML file, or a shipped night, e.g. dns-hour." placeholder:"FILE" env:"-"`
+	Speed     float64       `help:"Divide all times of the script by this; 0 takes the script's own speed." default:"0" env:"-"`
 	Echo      string        `help:"Whether own sends come back: off, on, sometimes; empty lets the seed choose." enum:",off,on,sometimes" default:"" env:"-"`
 	Dedupe    bool          `name:"dedupe-client-msg-id" help:"Drop a message whose ClientMsgId was accepted before." env:"-"`
 	LogLevel  string        `name:"log-level" help:"debug, info, warn or error." enum:"debug,info,warn,error" default:"warn" env:"-"`
@@ -34,6 +36,7 @@ type simCmd struct {
 func (simCmd) Help() string {
 	return `Example:
   wechat-bridge sim --auto-login
+  wechat-bridge sim --script night-1328
   wechat-bridge run --wechat-endpoint https://127.0.0.1:8443 --wechat-ca ./wechat-sim-ca.pem`
 }
 
@@ -43,13 +46,25 @@ func (c simCmd) Run(t *terminal) error {
 	if err != nil {
 		return err
 	}
+	script, err := c.script(opts.World)
+	if err != nil {
+		return err
+	}
+	if opts.Seed == 0 && script != nil {
+		opts.Seed = script.Seed
+	}
 	server, err := sim.Start(opts)
 	if err != nil {
 		return simError(err)
 	}
-	c.greet(t, server)
-	<-t.ctx.Done()
-	return server.Close()
+	c.greet(t, server, script)
+	if script != nil {
+		err = c.play(t, server, *script)
+	}
+	if err == nil {
+		<-t.ctx.Done()
+	}
+	return errors.Join(err, server.Close())
 }
 
 func (c simCmd) options(t *terminal) (sim.Options, error) {
@@ -96,13 +111,13 @@ func simError(err error) error {
 	return err
 }
 
-func (c simCmd) greet(t *terminal, s *sim.Server) {
+func (c simCmd) greet(t *terminal, s *sim.Server, script *sim.Script) {
 	fmt.Fprintf(t.out, "%s https://%s\n", t.say("Simulated WeChat:", "模拟微信服务器："), s.Addr())
 	fmt.Fprintf(t.out, "%s http://%s/sim/v1/state\n", t.say("Control API:     ", "控制接口：      "), s.ControlAddr())
 	fmt.Fprintf(t.out, "%s %s\n", t.say("CA certificate:  ", "CA 证书：       "), c.CAFile)
 	fmt.Fprintf(t.out, "%s\n  wechat-bridge run --wechat-endpoint https://%s --wechat-ca %s\n",
 		t.say("Next, in another terminal:", "接下来，在另一个终端运行："), s.Addr(), c.CAFile)
-	if !c.AutoLogin {
+	if !c.AutoLogin && (script == nil || script.AutoLogin == "" || script.AutoLogin == sim.AutoNever) {
 		fmt.Fprintf(t.out, "%s\n  curl -X POST http://%s/sim/v1/scan && curl -X POST http://%s/sim/v1/confirm\n",
 			t.say("and, when it shows a QR code, play the phone:", "出现二维码后，模拟手机扫码并确认："), s.ControlAddr(), s.ControlAddr())
 	}
