@@ -277,6 +277,40 @@ func TestRestartTellsNobodyTwice(t *testing.T) {
 	})
 }
 
+// The time without a process is no outage, as nobody looked.
+func TestRestartAfterALongTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, mem := &fake{}, &memory{}
+		for range 2 {
+			a := alerterOver(zerolog.Nop(), mem, way{channel: c, name: "1", alerts: true})
+			stop := runs(t, a)
+			a.Observe(held(1))
+			after(80 * time.Second)
+			stop()
+			after(10 * time.Hour)
+		}
+		same(t, "told", c.kinds())
+	})
+}
+
+// NATS away: the alert waits like one of any channel, and the other channels
+// do not wait for it.
+func TestNATSRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, err := New(Config{Account: "default", Publisher: &stored{err: errors.New("nats: SESAME")}, Log: zerolog.Nop()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := runs(t, a)
+		a.Broker(true)
+		after(4 * time.Minute)
+		if s := a.Status()[0]; s.Name != "nats" || s.Pending != 1 || s.LastError != ReasonOther {
+			t.Errorf("status %+v", s)
+		}
+		stop()
+	})
+}
+
 // A memory that is broken, damaged or hangs keeps nobody from being told.
 func TestBrokenMemory(t *testing.T) {
 	for name, mem := range map[string]*memory{
@@ -288,8 +322,8 @@ func TestBrokenMemory(t *testing.T) {
 			stop := runs(t, a)
 			a.Observe(held(1))
 			after(4 * time.Minute)
-			stop()
 			same(t, name, c.kinds(), KindHeld)
+			stop()
 		})
 	}
 }

@@ -220,10 +220,17 @@ func TestDecideRestart(t *testing.T) {
 
 func TestDecideIsPure(t *testing.T) {
 	p := newPlay().run(5*time.Minute, held(1)).run(2*time.Minute, up()).run(time.Second, scan())
+	p.s.Connection.Told = append(make([]Kind, 0, 8), p.s.Connection.Told...) // room for a mistake
 	before, _ := json.Marshal(p.s)
 	c := record(wire.StateBlocked, wire.SendingHeld, "open_phone")
-	_, one := decide(p.s, event{connection: &c}, p.now, p.limits)
+	s, one := decide(p.s, event{connection: &c}, p.now, p.limits)
+	told := slices.Clone(s.Connection.Told)
 	_, two := decide(p.s, event{connection: &c}, p.now, p.limits)
+	d := record(wire.StateReconnecting, wire.SendingHeld, "fix_config")
+	decide(p.s, event{connection: &d}, p.now, p.limits)
+	if !slices.Equal(told, s.Connection.Told) {
+		t.Errorf("another decision changed %v into %v", told, s.Connection.Told)
+	}
 	after, _ := json.Marshal(p.s)
 	if string(before) != string(after) || cmp.Diff(one, two) != "" || len(one) != 1 {
 		t.Errorf("before %s\nafter %s\n%v\n%v", before, after, one, two)

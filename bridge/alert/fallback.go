@@ -107,7 +107,7 @@ func (a *Alerter) fallbackMessage(d Delivery, now time.Time) (Message, error) {
 		return Message{}, err
 	}
 	to := wire.Printable(d.To, maxName)
-	id := "fallback-" + wire.Key(d.ID)
+	id := a.cfg.Account + "-fallback-" + wire.Key(d.ID)
 	data := FallbackData{Account: a.cfg.Account, ID: d.ID, To: to, Kind: d.Kind, Text: printable(content)}
 	if !d.AcceptedAt.IsZero() {
 		at := d.AcceptedAt.UTC()

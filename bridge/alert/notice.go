@@ -39,8 +39,9 @@ type Notice struct {
 	Link       string // the page; may be empty
 }
 
-// ID is the same whenever this notice is tried again, also after a restart.
-func (n Notice) ID() string { return n.Outage + "-" + string(n.Kind) }
+// ID is the same whenever this notice is tried again, and another one for each
+// account.
+func (n Notice) ID() string { return n.Account + "-" + n.Outage + "-" + string(n.Kind) }
 
 // back reports whether the notice ends its outage.
 func (n Notice) back() bool { return n.Kind == KindBack || n.Kind == KindBrokerOK }

@@ -1,12 +1,15 @@
 package alert
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -108,6 +111,14 @@ func leaks(t *testing.T, what string, err error) {
 // Every channel that can be pointed to a server of the test is made to fail in
 // every way; no error shows its secret, each says what is wrong.
 func TestNoErrorLeaksASecret(t *testing.T) {
+	var printed bytes.Buffer // the library must not log
+	log.SetOutput(&printed)
+	defer func() {
+		log.SetOutput(os.Stderr)
+		if printed.Len() > 0 {
+			t.Errorf("logged: %s", &printed)
+		}
+	}()
 	ways := map[string]http.HandlerFunc{
 		"401 that repeats all it got": func(w http.ResponseWriter, r *http.Request) {
 			b, _ := io.ReadAll(r.Body)

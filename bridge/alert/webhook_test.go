@@ -191,6 +191,12 @@ func TestWebhookHangs(t *testing.T) {
 	defer s.Close()
 	w := hooked(t, s.URL)
 	w.limit = 50 * time.Millisecond
+	began := time.Now()
+	defer func() {
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("took %s", d)
+		}
+	}()
 	if f := failure(w.Send(t.Context(), someMessage(t))); f == nil || f.Reason != ReasonTimeout {
 		t.Errorf("%v", f)
 	}
@@ -280,9 +286,11 @@ func TestWebhookTakesNoProxy(t *testing.T) {
 func TestWebhookTriedAgain(t *testing.T) {
 	var mu sync.Mutex
 	var ids []string
+	from := map[string]bool{}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mu.Lock()
 		defer mu.Unlock()
+		from[r.RemoteAddr] = true
 		if ids = append(ids, r.Header.Get("Webhook-Id")); len(ids) == 1 {
 			w.WriteHeader(500)
 		}
@@ -307,6 +315,9 @@ func TestWebhookTriedAgain(t *testing.T) {
 	}
 	if len(ids) != 2 || ids[0] != ids[1] || ids[0] == "" {
 		t.Errorf("webhook-ids %q", ids)
+	}
+	if len(from) != 2 { // a kept connection would not be checked at dial time
+		t.Errorf("connections %v", from)
 	}
 }
 
