@@ -164,6 +164,8 @@ func codeIn(n number) found {
 		return found{}
 	case n.named(retNames...), n.named(retNamesZH...):
 		return retCode(n.value)
+	case n.value == -14 && n.near(codeWords...) && !n.named("errno"):
+		return ranked(n.value, "")
 	case n.value >= 1100 && n.value <= 1205 && n.value != 1200 && n.near(codeWords...) && !n.named("line", "port", "pid", "第"):
 		return ranked(n.value, "")
 	}
@@ -176,6 +178,12 @@ func pollCode(code int) found {
 		return ranked(code, OpCheckLogin)
 	}
 	return found{}
+}
+
+// pollLike reports a number that the login poll answers, after a word that many
+// use: it counts only in a text about a login code.
+func pollLike(n number) bool {
+	return (n.value == 400 || n.value == 408 || n.value == 201) && n.named("code", "状态", "返回", "status")
 }
 
 // retCode leaves out codes that gateways of all kinds use for HTTP statuses.
@@ -194,7 +202,7 @@ func ranked(code int, op Operation) found {
 // statusNames stand before an HTTP status; the rest only count for 5xx.
 var (
 	statusNames = []string{"status code", "statuscode", "status_code", "status", "http", "http error", "http/1.1", "http/1.0", "http/2", "http/2.0", "httperror", "http status", "响应码", "状态码", "http code", "httpcode", "response code", "http错误", "client error", "server error", "upload error"}
-	badWords    = []string{"失败", "错误", "error", "http", "请求", "status", "返回", "服务", "fail", "报", "bad gateway", "getupdates", "sendmessage", "getuploadurl", "getconfig", "sendtyping", "exception", "异常", "response", "download", "upload", "gateway"}
+	badWords    = []string{"失败", "错误", "error", "http", "请求", "status", "返回", "服务", "fail", "报", "bad gateway", "bad request", "getupdates", "sendmessage", "getuploadurl", "getconfig", "sendtyping", "exception", "异常", "response", "download", "upload", "gateway"}
 )
 
 // statusIn reads a number as an HTTP status that says that something failed.
@@ -216,7 +224,7 @@ func statusIn(n number) int {
 			return 0
 		}
 	}
-	if n.value < 500 && !n.near("http", "client error", "entity too large", "too many requests", "unauthorized", "forbidden", "not found") {
+	if n.value < 500 && !n.near("http", "client error", "entity too large", "too many requests", "unauthorized", "forbidden", "not found", "bad request") {
 		return 0
 	}
 	return n.value

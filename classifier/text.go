@@ -14,6 +14,7 @@ type reading struct {
 	told   Operation // by the caller
 	strong found     // the code of WeChat that explains the others
 	weak   found     // one that is only a hint
+	poll   int       // what may be an answer of the login poll
 	status int       // an HTTP status that says that something failed
 }
 
@@ -56,8 +57,11 @@ func read(f *Fault, text string) *reading {
 			}
 			return
 		}
-		if s := statusIn(n); s > w.status {
+		switch s := statusIn(n); {
+		case s > w.status:
 			w.status = s
+		case pollLike(n):
+			w.poll = n.value
 		}
 	})
 	return w
@@ -131,6 +135,9 @@ func (w *reading) byWeak() *rule {
 	if r := w.byCode(w.weak); r != nil {
 		return r
 	}
+	if w.poll != 0 && w.has(markScan) {
+		return w.byCode(pollCode(w.poll))
+	}
 	return first(wrapperRules, w.in)
 }
 
@@ -191,6 +198,7 @@ const (
 	markILink
 	markWeb
 	markLogin
+	markScan
 	markOther
 	markHosts
 )
@@ -200,7 +208,8 @@ var marks = []rule{
 	markILink: {any: []string{"ilink", "openclaw", "[weixin]", "getupdates", "context_token", "sendmessage", "getuploadurl", "platforms.weixin", "weixin: "}},
 	markWeb:   {any: []string{"wechat4u", "itchat", "openwechat", "baseresponse", "webwx", "synccheck", "wx.qq.com", "wx2.qq.com", "window."}},
 	markLogin: {any: []string{"1 == 0", "登录", "扫码", "扫描", "二维码", "login", "log in", "logged in", "scan", "contactlist"}},
-	markOther: {any: []string{"api.openai.com", "openai.error", "openai.api", "openai api", "chat.openai.com", "openaiclient", "[openai]", "[chatgpt]", "gtp request error", "api.telegram.org", "telegram.error", "api.anthropic.com", "googleapis.com", "dashscope", "aip.baidubce.com", "api.deepseek.com", "discord.com", "api.github.com", "registry.npmjs", "pypi.org", "open.feishu.cn", "api.dify.ai", "azure.com", "huggingface.co"}},
+	markScan:  {any: []string{"扫码", "扫描", "二维码", "qrcode", "qr code", "scan", "checklogin", "check_login"}},
+	markOther: {any: []string{"api.openai.com", "openai.error", "openai.api", "openai api", "openai error", "chatgpt error", "gemini error", "anthropic", "chat.openai.com", "openaiclient", "[openai]", "[chatgpt]", "gtp request error", "api.telegram.org", "telegram.error", "googleapis.com", "dashscope", "aip.baidubce.com", "api.deepseek.com", "discord.com", "api.github.com", "registry.npmjs", "pypi.org", "open.feishu.cn", "api.dify.ai", "azure.com", "huggingface.co"}},
 	markHosts: {any: []string{"wx.qq.com", "wx2.qq.com", "wx8.qq.com", "weixin.qq.com", "wechat.com"}},
 }
 

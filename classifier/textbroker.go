@@ -11,8 +11,8 @@ var brokerRules = []rule{
 	{name: "nats.too_large", says: "nats_too_large", source: srcNATS,
 		any: []string{"maximum payload", "max_payload", "max payload", "payload too large", "payload exceeded", "message size exceeds", "maxpayload"}},
 	{name: "nats.refused", says: "nats_refused", source: srcNATS,
-		any: []string{"authorization violation", "authentication", "permissions violation", "permission violation", "permissions_violation", "publish violation", "subscription violation",
-			"permission denied", "not authorized", "unauthorized", "authorization error", "user expired", "account expired", "invalid credentials", "not permitted", "bad credentials", "nkey"}},
+		any: []string{"authorization", "authentication", "permissions violation", "permission violation", "permissions_violation", "publish violation", "subscription violation",
+			"permission denied", "not authorized", "unauthorized", "user expired", "account expired", "invalid credentials", "not permitted", "bad credentials", "nkey"}},
 	{name: "nats.tls", says: "nats_tls", source: srcNATS,
 		any: []string{"x509", "certificate", "secure connection", "~tls", "~ssl"}, never: []string{"timeout", "timed out"}},
 	{name: "nats.storage", says: "nats_storage_full", source: srcNATS + "; nats-io/nats-server#4281",
@@ -51,7 +51,7 @@ const (
 // that cannot be read, because both are often JSON.
 var configRules = []rule{
 	{name: "config.json", says: "config_unreadable", source: "zhayujie/CowAgent#142",
-		any:   []string{"config.json", "config.py", "load_config", "config_str", "config.yaml", "config.yml", "config.toml", "package.json", "tsconfig", "appsettings.json", "docker-compose.y", "openclaw.json", "配置文件", "config file", "configuration file"},
+		any:   []string{"config.json", "load_config", "config_str", "config.yaml", "config.yml", "config.toml", "package.json", "tsconfig", "appsettings.json", "docker-compose.y", "openclaw.json", "配置文件", "config file", "configuration file"},
 		also:  []string{"jsondecode", "json.loads", "json.parse", "in json", "valid json", "expecting", "parse", "syntax", "invalid", "decode", "unexpected", "解析", "格式", "unmarshal", "property name"},
 		never: []string{"no such file", "~enoent", "cannot find module", "filenotfound"}},
 	{name: "config.yaml", says: "config_unreadable", source: "PyYAML 6 scanner.py, gopkg.in/yaml.v3",
@@ -74,7 +74,7 @@ var internalRules = []rule{
 	{name: "internal.syntax", says: "installation_fault", source: "Node.js 14 on newer syntax; Python 3.6 on newer syntax",
 		any: []string{"syntaxerror", "indentationerror", "unsupportedclassversionerror"}},
 	{name: "internal.config_missing", says: "config_unreadable", source: "zhayujie/CowAgent#1262; xiangsx/wechatgpt#6",
-		any: []string{"config.json", "config.yaml", "config.yml", "config.js", "config/index", "~.env", "环境变量", "environment variable", "is not configured", "not configured", "未配置", "配置错误", "配置不正确", "api_key", "api key", "apikey", "missing required", "must be set"}},
+		any: []string{"config.json", "config.yaml", "config.yml", "config.js", "config/index", "~.env", "环境变量", "environment variable", "is not configured", "not configured", "未配置", "配置错误", "配置不正确", "missing api key", "invalid api key", "no api key", "api key is", "apikey is", "api key not", "missing required", "must be set"}},
 	{name: "internal.file", says: "file_unusable", source: "POSIX error texts; Node.js 22 ENOENT, EACCES",
 		any: []string{"no such file or directory", "~enoent", "filenotfounderror", "file not found", "eacces", "permission denied", "permissionerror", "~eperm", "read-only file system", "~erofs", "no space left", "enospc", "enametoolong", "file name too long", "cannot find the file", "cannot find the path", "is a directory", "~eisdir", "database is locked", "too many open files", "~emfile", "文件不存在", "文件位置错误", "找不到文件", "没有权限"}},
 	{name: "internal.crash", says: "crash", source: "padlocal/wechaty-puppet-padlocal-demo#12; Go, Python, Java and Node.js runtime errors",
