@@ -119,7 +119,8 @@ func (a *Alerter) take() event {
 }
 
 // Run decides and delivers until ctx ends; what is not delivered then is tried
-// once more within 3 seconds. It may be called once.
+// once more within 3 seconds. It may be called once, by the worker that holds
+// the account: one that does not would tell of an outage that is none.
 func (a *Alerter) Run(ctx context.Context) {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
