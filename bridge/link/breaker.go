@@ -36,6 +36,8 @@ type breaker struct {
 	now atomic.Int32
 	// since is when it last changed, in ns since 1970.
 	since atomic.Int64
+	// reason is why it last opened.
+	reason atomic.Pointer[classifier.Verdict]
 	// hard and last belong to gobreaker's lock: IsSuccessful writes them just
 	// before ReadyToTrip or OnStateChange reads them.
 	hard bool
@@ -58,6 +60,10 @@ func newBreaker(account string, opened func(classifier.Verdict)) *breaker {
 		OnStateChange: func(_ string, from, to gobreaker.State) {
 			b.now.Store(int32(to))
 			b.since.Store(time.Now().UnixNano())
+			if to == gobreaker.StateOpen {
+				v := b.last
+				b.reason.Store(&v)
+			}
 			if from == gobreaker.StateClosed {
 				opened(b.last)
 			}
@@ -133,10 +139,17 @@ func (b *breaker) trip(v classifier.Verdict) {
 	}
 }
 
+// status shows the breaker. Its parts are read one by one: while it moves, the
+// counts may be of the moment after.
 func (b *breaker) status() BreakerStatus {
 	c := b.cb.Counts()
-	return BreakerStatus{
+	s := BreakerStatus{
 		State: b.state().String(), Requests: c.Requests, Successes: c.TotalSuccesses,
 		Failures: c.TotalFailures, ConsecutiveFailures: c.ConsecutiveFailures,
+		Since: time.Unix(0, b.since.Load()),
 	}
+	if v := b.reason.Load(); v != nil && s.State != gobreaker.StateClosed.String() {
+		s.Reason = *v
+	}
+	return s
 }

@@ -28,6 +28,7 @@ const (
 	evProbeFault                // the cheap request failed, or there is none
 	evOpened                    // the breaker opened while it was closed
 	evSend                      // the outcome of a send that was not good
+	evRamped                    // the ramp is over; for those who look, not for the machine
 	evLoginCommand              // a person asks for a login
 	evLogoutCommand             // a person asks for a logout
 	evLogoutDone                // the logout and the forgetting have ended
@@ -78,6 +79,7 @@ type effect struct {
 	does    does
 	rung    wechat.Rung
 	first   bool // fxPoll: the poll that proves a login; fxProbe: within the breaker's probe
+	slowly  bool // fxSettle: sends ramp up
 	verdict classifier.Verdict
 	err     error
 }

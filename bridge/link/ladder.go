@@ -235,6 +235,7 @@ func (t *turn) backOff(v classifier.Verdict) {
 	if told(v) == 0 {
 		d = max(backoff(t.limits.Base, t.limits.Cap, t.mem.Attempt, t.rnd), floor)
 	}
+	t.outage = true
 	t.mem.Attempt++
 	t.mem.RetryAt = t.now.Add(d)
 	t.save()
@@ -247,6 +248,7 @@ func (t *turn) block(v classifier.Verdict) {
 	t.do(effect{does: fxSettle, verdict: v})
 	t.do(effect{does: fxClose})
 	t.reset()
+	t.outage = true
 	t.mem.Blocked, t.reason = v.Code, v
 	t.mem.QRNumber, t.mem.RetryAt = 0, time.Time{}
 	t.enter(Blocked)
@@ -294,6 +296,7 @@ func (t *turn) logoutCommand(e event) {
 	}
 	t.refund()
 	t.gen++
+	t.outage = t.outage || t.state == Connected
 	v, _ := classifier.Known("logged_out")
 	t.do(effect{does: fxSettle, verdict: v})
 	t.do(effect{does: fxTrip, verdict: v})

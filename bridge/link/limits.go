@@ -15,6 +15,7 @@ type Limits struct {
 	Cap           time.Duration // longest back-off; default 60 s
 	Stable        time.Duration // good polls for so long end an outage; default 2 m
 	Slack         time.Duration // silence beyond the hold time that is a loss; default 10 s
+	Ramp          int           // sends in flight at which the ramp after an outage ends; default 8
 }
 
 // What is not worth a setting.
@@ -53,6 +54,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.Cap, time.Minute)
 	set(&l.Stable, 2*time.Minute)
 	set(&l.Slack, 10*time.Second)
+	setInt(&l.Ramp, 8)
 	return l
 }
 

@@ -23,6 +23,7 @@ import (
 var (
 	ErrHeld     = errors.New("the connection to WeChat is down: sends wait")
 	ErrPaused   = errors.New("sending is paused")
+	ErrRamping  = errors.New("after an outage few sends are in flight at a time: this one comes later")
 	ErrBlocked  = errors.New("the account is blocked; only a forced login leaves this state")
 	ErrLoggedIn = errors.New("already connected; a forced login replaces the session")
 	ErrBudget   = errors.New("the budget of logins is used up")
@@ -75,6 +76,7 @@ func (c Config) check() error {
 type Link struct {
 	cfg     Config
 	breaker *breaker
+	ramp    *ramp
 	saver   *saver
 	mail    *mailbox[event]
 	changes *mailbox[Status]
@@ -88,23 +90,16 @@ type Link struct {
 	closing atomic.Pointer[chan struct{}] // closed when the last session is closed; nil: none was
 	loop    loop
 
-	mu    sync.Mutex
-	snap  Status
-	sends sendFacts
-	news  chan struct{} // closed on each change of snap
+	mu   sync.Mutex
+	snap Status
+	sent time.Time     // WeChat last took a message
+	news chan struct{} // closed on each change of snap
 }
 
 // gate is what Admit looks at.
 type gate struct {
 	session *session
 	paused  bool
-}
-
-// sendFacts are the newest outcomes of sends.
-type sendFacts struct {
-	sent    time.Time
-	fault   classifier.Verdict
-	faultAt time.Time
 }
 
 // New makes a link that is held: nothing goes out before Run has logged in.
@@ -117,7 +112,7 @@ func New(cfg Config) (*Link, error) {
 		cfg.Observe = func(Status) {}
 	}
 	l := &Link{
-		cfg: cfg, saver: newSaver(cfg.Memory), mail: newMailbox[event](), changes: newMailbox[Status](),
+		cfg: cfg, ramp: newRamp(cfg.Limits.Ramp), saver: newSaver(cfg.Memory), mail: newMailbox[event](), changes: newMailbox[Status](),
 		codes: make(chan string, 1), turns: make(chan struct{}, 1), done: make(chan struct{}), news: make(chan struct{}),
 	}
 	l.breaker = newBreaker(cfg.Account, func(v classifier.Verdict) {
@@ -138,36 +133,39 @@ func New(cfg Config) (*Link, error) {
 // Status is the connection now. It moves nothing.
 func (l *Link) Status() Status {
 	l.mu.Lock()
-	s, f := l.snap, l.sends
+	s := l.snap
+	s.LastSent = l.sent
 	l.mu.Unlock()
-	s.LastSent, s.LastSendFault, s.LastSendFaultAt = f.sent, f.fault, f.faultAt
-	s.Breaker = l.breaker.status()
+	s.Breaker, s.Ramp = l.breaker.status(), l.ramp.status()
 	s.Sending = sending(s, time.Now())
 	return s
 }
 
 // sending derives what is shown from the breaker first: held if and only if it
-// is not closed.
+// is not closed. A ramp is shown before "slowed", which WeChat may have said
+// during it.
 func sending(s Status, now time.Time) Sending {
 	switch {
 	case s.Breaker.State != "closed":
 		return Held
 	case s.PausedByUser || s.IdentityChanged:
 		return Paused
+	case s.Ramp.Window < s.Ramp.Top:
+		return Ramping
 	case now.Before(s.SlowedUntil):
 		return Slowed
 	}
 	return Flowing
 }
 
-// Wait returns when a send could be admitted: connected, not held, not paused.
-// Its error is the context's cause, or ErrStopped.
+// Wait returns when a send could be admitted: connected, not held, not paused,
+// and the ramp has room. Its error is the context's cause, or ErrStopped.
 func (l *Link) Wait(ctx context.Context) error {
 	for {
 		l.mu.Lock()
 		news := l.news
 		l.mu.Unlock()
-		if g := l.gate.Load(); g != nil && !g.paused && l.breaker.closed() {
+		if g := l.gate.Load(); g != nil && !g.paused && l.breaker.closed() && l.ramp.room() {
 			return nil
 		}
 		select {
@@ -182,7 +180,7 @@ func (l *Link) Wait(ctx context.Context) error {
 
 // Admit lets one send through. The report function must be called exactly
 // once with what the outcome means; the zero verdict says that WeChat took it.
-// Without admission the error is ErrHeld or ErrPaused.
+// Without admission the error is ErrHeld, ErrPaused or ErrRamping.
 func (l *Link) Admit() (wechat.Sender, func(classifier.Verdict), error) {
 	g := l.gate.Load()
 	if g == nil || !l.breaker.closed() {
@@ -194,31 +192,50 @@ func (l *Link) Admit() (wechat.Sender, func(classifier.Verdict), error) {
 	if !g.session.enter() {
 		return nil, nil, ErrHeld
 	}
+	place, ok := l.ramp.enter()
+	if !ok {
+		g.session.leave()
+		return nil, nil, ErrRamping
+	}
 	done, err := l.breaker.admit()
 	if err != nil {
+		l.ramp.cancel(place)
 		g.session.leave()
 		return nil, nil, err
 	}
 	var once sync.Once
 	return g.session.Session, func(v classifier.Verdict) {
-		once.Do(func() { l.sendEnded(g.session, done, v) })
+		once.Do(func() { l.sendEnded(g.session, place, done, v) })
 	}, nil
 }
 
-func (l *Link) sendEnded(s *session, done func(error), v classifier.Verdict) {
+func (l *Link) sendEnded(s *session, place uint64, done func(error), v classifier.Verdict) {
 	now := time.Now()
-	l.mu.Lock()
 	if v.OK() {
-		l.sends.sent = now
-	} else {
-		l.sends.fault, l.sends.faultAt = v, now
+		l.mu.Lock()
+		l.sent = now
+		l.mu.Unlock()
 	}
-	l.mu.Unlock()
 	done(report(v))
 	s.leave()
-	if !v.OK() {
-		l.mail.put(event{kind: evSend, gen: s.gen, verdict: v})
+	freed, over := l.ramp.leave(place, v, now)
+	if freed {
+		l.tellWaiters()
 	}
+	switch {
+	case !v.OK():
+		l.mail.put(event{kind: evSend, gen: s.gen, verdict: v})
+	case over:
+		l.mail.put(event{kind: evRamped})
+	}
+}
+
+// tellWaiters lets those in Wait look again.
+func (l *Link) tellWaiters() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	close(l.news)
+	l.news = make(chan struct{})
 }
 
 // Login asks for a new QR code now; force also leaves Blocked or replaces a

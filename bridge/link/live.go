@@ -31,7 +31,8 @@ func (t *turn) good() {
 	t.pollFails, t.doubts = 0, 0
 	if t.proving {
 		t.proving = false
-		t.do(effect{does: fxSettle})
+		t.do(effect{does: fxSettle, slowly: t.outage})
+		t.outage = false
 		t.enter(Connected)
 		t.lost = true
 	}

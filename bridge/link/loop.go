@@ -181,6 +181,9 @@ func (l *Link) apply(e event) {
 	for _, f := range fx {
 		l.perform(f, e)
 	}
+	if e.kind == evPoll {
+		l.ramp.rested(time.Now(), m.limits.Stable)
+	}
 	l.logFault(e)
 	l.logChange(before)
 	l.publish()
@@ -210,7 +213,7 @@ func (l *Link) perform(f effect, e event) {
 	case fxAllow:
 		l.allow()
 	case fxSettle:
-		l.settle(f.verdict)
+		l.settle(f.verdict, f.slowly)
 	case fxTrip:
 		l.breaker.trip(f.verdict)
 	case fxClimb:
@@ -256,7 +259,7 @@ func (l *Link) allow() {
 
 // settle ends the probe. A good one closes the breaker; should it not, that is
 // a loss like any other.
-func (l *Link) settle(v classifier.Verdict) {
+func (l *Link) settle(v classifier.Verdict, slowly bool) {
 	done := l.loop.probe
 	l.loop.probe = nil
 	if done == nil {
@@ -266,6 +269,7 @@ func (l *Link) settle(v classifier.Verdict) {
 		done(outcome{verdict: v, probe: true})
 		return
 	}
+	l.ramp.begin(slowly, time.Now()) // before anything is let through
 	done(nil)
 	if !l.breaker.closed() {
 		lost, _ := classifier.Known("not_logged_in")

@@ -49,6 +49,7 @@ type machine struct {
 
 	proving  bool // a session is open, no good poll yet
 	lost     bool // there was a connection before
+	outage   bool // something was lost since the breaker last closed: the next closing ramps
 	examine  bool // the lost session is still open and is probed first
 	reserved bool // the newest entry of the budget is this attempt's
 	scanned  bool // somebody reacted to this attempt
@@ -175,6 +176,7 @@ func (t *turn) wait(p plan, d time.Duration) {
 // start goes on where the memory says.
 func (t *turn) start(m memory) {
 	t.mem = m
+	t.outage = m.Attempt > 0 || m.Blocked != ""
 	switch {
 	case m.Blocked != "":
 		t.reason, _ = classifier.Known(m.Blocked)
@@ -265,6 +267,7 @@ func (t *turn) stop() {
 // abandon ends whatever runs, and the connection if there is one.
 func (t *turn) abandon() {
 	t.gen++
+	t.outage = t.outage || t.state == Connected
 	v, _ := classifier.Known("not_logged_in")
 	t.do(effect{does: fxSettle, verdict: v})
 	t.do(effect{does: fxTrip, verdict: v})

@@ -24,14 +24,14 @@ const (
 // snapshot shows the machine.
 func (l *Link) snapshot() Status {
 	m := &l.loop.m
-	left, _ := loginsLeft(m.mem.Logins, time.Now(), m.limits)
+	left, freeAt := loginsLeft(m.mem.Logins, time.Now(), m.limits)
 	s := Status{
 		Account: l.cfg.Account, Transport: l.cfg.Transport.Name(),
 		State: m.state, Since: m.since, Reason: m.reason, UserAction: action(m),
 		Step: m.step, Attempt: m.mem.Attempt, Identity: m.current,
 		PausedByUser: m.mem.Paused, IdentityChanged: m.changed, SlowedUntil: m.slowedUntil,
-		LastPulse: m.lastPulse, Silence: m.silence, LoginsLeft: max(left, 0),
-		Breaker: l.breaker.status(),
+		LastPulse: m.lastPulse, Silence: m.silence, LoginsLeft: max(left, 0), LoginFreeAt: freeAt,
+		Breaker: l.breaker.status(), Ramp: l.ramp.status(),
 	}
 	if m.plan == planAttempt || m.plan == planPoll && m.pollFails > 0 {
 		s.RetryAt = m.retryAt
@@ -87,10 +87,9 @@ func (l *Link) publish() {
 	l.snap = s
 	close(l.news)
 	l.news = make(chan struct{})
-	f := l.sends
+	s.LastSent = l.sent
 	l.mu.Unlock()
 	if !alike(s, l.loop.shown) {
-		s.LastSent, s.LastSendFault, s.LastSendFaultAt = f.sent, f.fault, f.faultAt
 		l.changes.put(s)
 		l.loop.shown = s
 	}

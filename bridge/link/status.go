@@ -30,8 +30,8 @@ type Sending string
 // The ways of sending. Held is shown exactly while the breaker is not closed.
 const (
 	Flowing Sending = "flowing"
+	Ramping Sending = "ramping" // after an outage: few sends in flight, then more
 	Slowed  Sending = "slowed"  // WeChat said "too often" lately
-	Ramping Sending = "ramping" // after a recovery; nothing ramps yet
 	Held    Sending = "held"    // the breaker is open: messages wait
 	Paused  Sending = "paused"  // by an operator, or because the identity changed
 )
@@ -59,6 +59,16 @@ type BreakerStatus struct {
 	Successes           uint32
 	Failures            uint32
 	ConsecutiveFailures uint32
+	Since               time.Time          // of State
+	Reason              classifier.Verdict // why it opened; zero while it is closed
+}
+
+// RampStatus is how many sends may be in flight after an outage. Window equal
+// to Top means that there is no ramp.
+type RampStatus struct {
+	Window   int
+	Top      int
+	InFlight int
 }
 
 // Status is one account's connection at a moment.
@@ -75,6 +85,7 @@ type Status struct {
 	// QRNumber counts the codes of this login, from 1; 0 without one.
 	QRNumber int
 	Breaker  BreakerStatus
+	Ramp     RampStatus
 	Attempt  int       // failed tries since the connection was last stable
 	RetryAt  time.Time // of the next try; zero when none is planned
 	Identity wechat.Identity
@@ -82,12 +93,9 @@ type Status struct {
 	PausedByUser    bool
 	IdentityChanged bool
 	SlowedUntil     time.Time
-	LastPulse       time.Time // WeChat's last good answer to a poll or probe
-	LastSent        time.Time // WeChat last took a message
-	// LastSendFault is the newest outcome of a send that was not good, with
-	// its time.
-	LastSendFault   classifier.Verdict
-	LastSendFaultAt time.Time
+	LastPulse       time.Time     // WeChat's last good answer to a poll or probe
+	LastSent        time.Time     // WeChat last took a message
 	Silence         time.Duration // longer than this without an answer is a loss
-	LoginsLeft      int           // new logins that the budget allows now
+	LoginsLeft      int           // new logins by push or QR that the budget allows now
+	LoginFreeAt     time.Time     // when it allows the next one; zero while LoginsLeft is above 0
 }
