@@ -203,7 +203,9 @@ func (r *rig) fault(f sim.Fault) int {
 
 func (r *rig) awaitConnected() {
 	r.t.Helper()
-	r.await("connected and flowing", func(c wire.Connection) bool { return c.State == wire.StateConnected && c.Sending == "flowing" })
+	r.await("connected, and messages go out", func(c wire.Connection) bool {
+		return c.State == wire.StateConnected && (c.Sending == wire.SendingFlowing || c.Sending == wire.SendingRamping)
+	})
 }
 
 // send publishes a command as a guest, wants it stored, and gives its place in
