@@ -20,7 +20,9 @@ func (demoCmd) Help() string { return "Example:\n  wechat-bridge demo" }
 func (c *demoCmd) Run(t *terminal) error {
 	log := zerolog.Nop()
 	if c.Verbose {
-		log = consoleLog(t.err, isTerminal(t.err), zerolog.InfoLevel)
+		calm := bridge.CalmLog(forPeople(t.err, isTerminal(t.err)))
+		defer calm.Close()
+		log = newLog(calm, zerolog.InfoLevel)
 	}
 	return bridge.Demo(t.ctx, bridge.DemoOptions{
 		DataDir: c.DataDir, Exit: c.Exit, Out: t.out, Say: t.say, Version: version(), Log: log,

@@ -8,14 +8,13 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// consoleLog writes lines for people, with colours only on a terminal.
-func consoleLog(w io.Writer, colour bool, level zerolog.Level) zerolog.Logger {
-	out := zerolog.ConsoleWriter{Out: w, TimeFormat: time.DateTime, NoColor: !colour}
-	return zerolog.New(out).Level(level).With().Timestamp().Logger()
+// forPeople turns lines for machines into lines for people, with colours only
+// on a terminal.
+func forPeople(w io.Writer, colour bool) io.Writer {
+	return zerolog.ConsoleWriter{Out: w, TimeFormat: time.DateTime, NoColor: !colour}
 }
 
-// jsonLog writes lines for machines.
-func jsonLog(w io.Writer, level zerolog.Level) zerolog.Logger {
+func newLog(w io.Writer, level zerolog.Level) zerolog.Logger {
 	return zerolog.New(w).Level(level).With().Timestamp().Logger()
 }
 

@@ -29,14 +29,16 @@ Example, with the simulator and your own NATS server:
 // Run works until the context ends; a second signal leaves at once.
 func (c *runCmd) Run(t *terminal) error {
 	show := newScreen(t)
-	log, err := c.log(show, t.err)
+	level, err := c.level(show, t.err)
 	if err != nil {
 		return usageError{err}
 	}
+	calm := bridge.CalmLog(c.lines(show, t.err))
+	defer calm.Close()
 	stop := everySecond(show.Tick)
 	defer stop()
 	worker, err := bridge.New(c.Config, bridge.Options{
-		Version: version(), Log: log, Observe: show.Show, NATS: show.NATS,
+		Version: version(), Log: newLog(calm, level), Observe: show.Show, NATS: show.NATS,
 		Ready: func(i bridge.Info) { greet(t, i) },
 	})
 	if err != nil {
@@ -46,8 +48,8 @@ func (c *runCmd) Run(t *terminal) error {
 	return worker.Run(t.ctx)
 }
 
-// log goes to stderr. On a terminal the screen already says what happens.
-func (c *runCmd) log(show *screen, w io.Writer) (zerolog.Logger, error) {
+// level of the log: on a terminal the screen already says what happens.
+func (c *runCmd) level(show *screen, w io.Writer) (zerolog.Level, error) {
 	name := c.LogLevel
 	if name == "auto" {
 		name = "info"
@@ -55,18 +57,19 @@ func (c *runCmd) log(show *screen, w io.Writer) (zerolog.Logger, error) {
 			name = "warn"
 		}
 	}
-	level, err := zerolog.ParseLevel(name)
-	if err != nil {
-		return zerolog.Nop(), err
-	}
+	return zerolog.ParseLevel(name)
+}
+
+// lines is where the log goes: stderr, without disturbing the screen.
+func (c *runCmd) lines(show *screen, w io.Writer) io.Writer {
 	out := w
 	if show.live && isTerminal(w) {
 		out = show.logs(w)
 	}
 	if c.LogFormat == "json" {
-		return jsonLog(out, level), nil
+		return out
 	}
-	return consoleLog(out, isTerminal(w), level), nil
+	return forPeople(out, isTerminal(w))
 }
 
 // greet says where everything is, in one screenful.

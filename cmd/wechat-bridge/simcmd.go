@@ -79,7 +79,7 @@ func (c simCmd) options(t *terminal) (sim.Options, error) {
 	return sim.Options{
 		Listen: c.Listen, Control: c.Control, CAFile: c.CAFile, World: world, Hold: c.Hold, QRLife: c.QRLife,
 		AutoLogin: c.AutoLogin, Seed: c.Seed, Echo: c.Echo, DedupeClientMsgID: c.Dedupe,
-		Log: consoleLog(t.err, isTerminal(t.err), level),
+		Log: newLog(forPeople(t.err, isTerminal(t.err)), level),
 	}, nil
 }
 
