@@ -50,7 +50,9 @@ type event struct {
 	lasted   time.Duration // evPoll: how long it took; evRefused: how long the breaker stays shut
 	step     wechat.LoginStep
 	identity wechat.Identity
-	memory   memory // evStart
+	rung     wechat.Rung       // evLoginFault: which one failed; for the report
+	fault    *classifier.Fault // of a fault, if the transport told one; for the report
+	memory   memory            // evStart
 
 	session wechat.Session // evLogin; for the loop, not for the machine
 	batch   wechat.Batch   // evPoll; for the loop, not for the machine

@@ -20,6 +20,7 @@ type fake struct {
 	down     error // every request fails with it
 	sync     error // every poll fails with it
 	notify   error // every probe fails with it
+	send     error // every send fails with it
 	login    func(ctx context.Context, req wechat.LoginRequest) error
 	alive    bool // WeChat knows the session
 	stored   bool // there is a session to open again
@@ -236,6 +237,11 @@ func (s *fakeSession) Commit(_ context.Context, c wechat.Cursor) error {
 }
 
 func (s *fakeSession) Send(ctx context.Context, _ wechat.Outgoing) (wechat.Receipt, error) {
+	s.fake.mu.Lock()
+	defer s.fake.mu.Unlock()
+	if s.fake.send != nil {
+		return wechat.Receipt{}, s.fake.send
+	}
 	return wechat.Receipt{MessageID: "1"}, ctx.Err()
 }
 

@@ -50,9 +50,13 @@ type Config struct {
 	// counters and times), in order, by one goroutine; it must not block.
 	// May be nil.
 	Observe func(Status)
-	Log     zerolog.Logger
-	Rand    func() float64 // jitter in [0,1); called by one goroutine
-	Limits  Limits         // zero fields take their defaults
+	// Fault is called for each fault, by the loop's goroutine; it must not
+	// block. When nil, equal faults are written to Log the 1st, 2nd, 4th …
+	// time.
+	Fault  func(FaultReport)
+	Log    zerolog.Logger
+	Rand   func() float64 // jitter in [0,1); called by one goroutine
+	Limits Limits         // zero fields take their defaults
 }
 
 func (c Config) check() error {
@@ -110,6 +114,9 @@ func New(cfg Config) (*Link, error) {
 	cfg.Limits = cfg.Limits.withDefaults()
 	if cfg.Observe == nil {
 		cfg.Observe = func(Status) {}
+	}
+	if cfg.Fault == nil {
+		cfg.Fault = logFaults(cfg.Log, cfg.Account, cfg.Transport.Name(), cfg.Limits.Stable)
 	}
 	l := &Link{
 		cfg: cfg, ramp: newRamp(cfg.Limits.Ramp), saver: newSaver(cfg.Memory), mail: newMailbox[event](), changes: newMailbox[Status](),
@@ -204,12 +211,13 @@ func (l *Link) Admit() (wechat.Sender, func(classifier.Verdict), error) {
 		return nil, nil, err
 	}
 	var once sync.Once
-	return g.session.Session, func(v classifier.Verdict) {
-		once.Do(func() { l.sendEnded(g.session, place, done, v) })
+	s := &sender{Sender: g.session}
+	return s, func(v classifier.Verdict) {
+		once.Do(func() { l.sendEnded(g.session, place, done, v, s.fault.Load()) })
 	}, nil
 }
 
-func (l *Link) sendEnded(s *session, place uint64, done func(error), v classifier.Verdict) {
+func (l *Link) sendEnded(s *session, place uint64, done func(error), v classifier.Verdict, f *classifier.Fault) {
 	now := time.Now()
 	if v.OK() {
 		l.mu.Lock()
@@ -224,7 +232,7 @@ func (l *Link) sendEnded(s *session, place uint64, done func(error), v classifie
 	}
 	switch {
 	case !v.OK():
-		l.mail.put(event{kind: evSend, gen: s.gen, verdict: v})
+		l.mail.put(event{kind: evSend, gen: s.gen, verdict: v, fault: f})
 	case over:
 		l.mail.put(event{kind: evRamped})
 	}

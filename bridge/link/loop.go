@@ -30,7 +30,6 @@ type loop struct {
 	session  *session
 	batch    wechat.Batch
 	probe    func(error) // the half-open probe, while an attempt runs
-	faults   map[faultKey]int
 	shown    Status
 	wg       sync.WaitGroup
 }
@@ -47,7 +46,7 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 	defer close(l.done)
 	work, end := context.WithCancel(context.WithoutCancel(ctx))
-	l.loop.ctx, l.loop.faults = work, make(map[faultKey]int)
+	l.loop.ctx = work
 	l.loop.work, l.loop.stopWork = context.WithCancel(work)
 	aside := l.startAside(work)
 	mem, err := l.load(ctx)
@@ -184,7 +183,9 @@ func (l *Link) apply(e event) {
 	if e.kind == evPoll {
 		l.ramp.rested(time.Now(), m.limits.Stable)
 	}
-	l.logFault(e)
+	if r, ok := faultOf(e, &l.loop.m); ok {
+		l.cfg.Fault(r)
+	}
 	l.logChange(before)
 	l.publish()
 }

@@ -116,11 +116,11 @@ func (l *Link) logChange(before machine) {
 	if m.state == before.state {
 		return
 	}
-	e := l.cfg.Log.Info()
+	loud := zerolog.InfoLevel
 	if m.state == Blocked || m.state == Reconnecting {
-		e = l.cfg.Log.Warn()
+		loud = level(m.reason)
 	}
-	e = e.Str(fieldAccount, l.cfg.Account).Str("transport", l.cfg.Transport.Name()).
+	e := l.cfg.Log.WithLevel(loud).Str(fieldAccount, l.cfg.Account).Str("transport", l.cfg.Transport.Name()).
 		Str("state", string(m.state)).Str("was", string(before.state)).Int("attempt", m.mem.Attempt)
 	if m.plan == planAttempt {
 		e = e.Stringer("retry_in", time.Until(m.retryAt).Round(time.Millisecond))
@@ -133,39 +133,6 @@ func withVerdict(e *zerolog.Event, v classifier.Verdict) *zerolog.Event {
 		return e
 	}
 	return e.Str("class", string(v.Class)).Str("code", v.Code).Str("rule", v.Rule)
-}
-
-// faultKey is what makes two faults equal for the log. Both parts come from
-// closed sets, so the map is small.
-type faultKey struct {
-	kind kind
-	rule string
-}
-
-var faultNames = map[kind]string{
-	evLoginFault: "login", evPollFault: "poll", evProbeFault: "probe", evTakeFault: "store", evSend: "send",
-}
-
-// logFault writes equal faults the 1st, 2nd, 4th, 8th … time. A stable
-// connection begins the count anew.
-func (l *Link) logFault(e event) {
-	m := &l.loop.m
-	if m.mem.Attempt == 0 && m.pollFails == 0 && e.kind == evPoll && len(l.loop.faults) > 0 {
-		clear(l.loop.faults)
-	}
-	where, ok := faultNames[e.kind]
-	if !ok || e.verdict.OK() || e.noRung {
-		return
-	}
-	k := faultKey{e.kind, e.verdict.Rule}
-	l.loop.faults[k]++
-	n := l.loop.faults[k]
-	if n&(n-1) != 0 {
-		return
-	}
-	withVerdict(l.cfg.Log.Warn(), e.verdict).Str(fieldAccount, l.cfg.Account).
-		Str("transport", l.cfg.Transport.Name()).Str("at", where).Int("count", n).
-		Int("attempt", m.mem.Attempt).Msg(logFault)
 }
 
 // saveFailed is told by the saver about the n-th failure in a row.

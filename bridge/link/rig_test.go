@@ -50,14 +50,23 @@ func (l *lines) count() int {
 // start runs a link in the test's bubble until the test ends.
 func start(t *testing.T, f *fake, v *vault) *rig {
 	t.Helper()
+	return startWith(t, f, v, func(*Config) {}, func(*Link) {})
+}
+
+// startWith does so with a configuration and a link that are changed first.
+func startWith(t *testing.T, f *fake, v *vault, change func(*Config), prepare func(*Link)) *rig {
+	t.Helper()
 	r := &rig{t: t, fake: f, vault: v, sink: &sink{}, log: &lines{}}
-	l, err := New(Config{
+	cfg := Config{
 		Account: "default", Transport: f, Memory: v, Sink: r.sink,
 		Observe: r.observe, Log: zerolog.New(r.log), Rand: func() float64 { return 0.5 },
-	})
+	}
+	change(&cfg)
+	l, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	prepare(l)
 	r.Link = l
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

@@ -3,9 +3,11 @@ package link
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"wechat-bridge/bridge/wechat"
+	"wechat-bridge/classifier"
 )
 
 // drainTime is how long a session that was given up stays open for the sends
@@ -63,6 +65,19 @@ func (s *session) end(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	return s.Session.Close()
+}
+
+// sender keeps what the transport told about a send that failed: the verdict
+// that is reported no longer has it.
+type sender struct {
+	wechat.Sender
+	fault atomic.Pointer[classifier.Fault]
+}
+
+func (s *sender) Send(ctx context.Context, out wechat.Outgoing) (wechat.Receipt, error) {
+	r, err := s.Sender.Send(ctx, out)
+	s.fault.Store(faultIn(err))
+	return r, err
 }
 
 // await runs f and gives its result, or the context's cause soon after the

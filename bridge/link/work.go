@@ -18,7 +18,7 @@ func (l *Link) climb(ctx context.Context, gen uint64, rung wechat.Rung) {
 	defer cancel()
 	if err := l.ready(ctx, rung); err != nil {
 		v, _ := classifier.Known("storage_unavailable")
-		l.mail.put(event{kind: evLoginFault, gen: gen, verdict: v})
+		l.mail.put(event{kind: evLoginFault, gen: gen, rung: rung, verdict: v})
 		return
 	}
 	sess, err := await(ctx, grace, func(ctx context.Context) (wechat.Session, error) {
@@ -93,7 +93,7 @@ func rungTime(r wechat.Rung) time.Duration {
 // loginFault names why a rung failed. A rung that waits for a person and runs
 // out of time is a code that expired, not a network that hangs.
 func loginFault(ctx context.Context, gen uint64, rung wechat.Rung, err error) event {
-	e := event{kind: evLoginFault, gen: gen}
+	e := event{kind: evLoginFault, gen: gen, rung: rung, fault: faultIn(err)}
 	switch {
 	case errors.Is(err, wechat.ErrNoRung):
 		e.noRung = true
@@ -160,7 +160,7 @@ type pollEnd struct {
 
 // judge gives the event for the machine and the outcome for the breaker.
 func (p pollEnd) judge() (event, error) {
-	e := event{kind: evPollFault}
+	e := event{kind: evPollFault, fault: faultIn(p.err)}
 	switch {
 	case p.err == nil:
 		return event{kind: evPoll}, nil
@@ -231,7 +231,7 @@ func (l *Link) ask(ctx context.Context, gen uint64, s *session, first bool) {
 		return
 	}
 	if err != nil {
-		e.kind, e.verdict = evProbeFault, probeVerdict(limited, err)
+		e.kind, e.verdict, e.fault = evProbeFault, probeVerdict(limited, err), faultIn(err)
 	}
 	done(report(e.verdict))
 	l.mail.put(e)
