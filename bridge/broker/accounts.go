@@ -13,7 +13,8 @@ const BridgeUser = "bridge"
 const guestUser = "guest"
 
 // accounts writes the two NATS accounts of the embedded server in the server's
-// configuration language. BRIDGE has JetStream; GUEST only imports.
+// configuration language. BRIDGE has JetStream; GUEST only imports. What guests
+// ask for consumers goes to the guard.
 //
 // One account with permissions is not enough: the server does not check reply
 // subjects, so whoever may publish to a stream's subject could have the PubAck
@@ -41,7 +42,11 @@ func accounts(n Names, bridgePassword, guestPassword string, guest bool) string 
 	for _, s := range streams {
 		fmt.Fprintf(&b, "   {stream: {account: BRIDGE, subject: %q}}\n", s)
 	}
-	fmt.Fprintf(&b, "  ]\n  users: [{user: %s, password: %s, permissions: {\n", guestUser, strconv.Quote(guestPassword))
+	b.WriteString("  ]\n  mappings: {\n")
+	for kind, api := range guarded {
+		fmt.Fprintf(&b, "   %q: %q\n", api+">", n.subject("guard", kind, ">"))
+	}
+	fmt.Fprintf(&b, "  }\n  users: [{user: %s, password: %s, permissions: {\n", guestUser, strconv.Quote(guestPassword))
 	fmt.Fprintf(&b, "   publish: {allow: %s}\n", list(n.guestPublish()))
 	fmt.Fprintf(&b, "   subscribe: {allow: %s, deny: %s}\n  }}]\n }\n}\nno_auth_user: %s\n",
 		list([]string{"_INBOX.>", n.subject(">")}), list(n.guestDeaf()), guestUser)
@@ -90,11 +95,17 @@ func (n Names) guestStreams() []string {
 	return []string{n.subject("events"), n.subject("events", "*", "*"), n.subject("status"), n.subject("status", ">"), "_INBOX.>"}
 }
 
-// guestPublish is the whole of what a guest may publish to.
+// guestReads are the streams that a guest may make consumers on.
+func (n Names) guestReads() []string {
+	return []string{n.Events(), n.Status(), "OBJ_" + n.Media()}
+}
+
+// guestPublish is the whole of what a guest may publish to. There is no right
+// on the server's own subjects for consumers: see guard.
 func (n Names) guestPublish() []string {
 	media, uploads := "OBJ_"+n.Media(), "OBJ_"+n.Uploads()
 	subjects := []string{
-		n.subject("send"), n.subject("send", "*"), n.subject("api", ">"), "$SRV.>",
+		n.subject("send"), n.subject("send", "*"), n.subject("api", ">"), n.subject("guard", ">"), "$SRV.>",
 		"$JS.API.STREAM.NAMES", "$JS.API.STREAM.LIST", "$O." + n.Uploads() + ".>", "$JS.API.STREAM.PURGE." + uploads,
 	}
 	for _, s := range []string{n.Events(), n.Status(), media, uploads} {
@@ -107,8 +118,9 @@ func (n Names) guestPublish() []string {
 	for _, s := range []string{media, uploads} {
 		subjects = append(subjects, "$JS.API.DIRECT.GET."+s+".>", "$JS.API.STREAM.MSG.GET."+s)
 	}
-	for _, s := range []string{n.Events(), n.Status(), media} {
-		subjects = append(subjects, "$JS.API.CONSUMER.CREATE."+s+".>", "$JS.API.CONSUMER.DELETE."+s+".*")
+	// Object stores are read with flow control: without it a large object stalls.
+	for _, s := range n.guestReads() {
+		subjects = append(subjects, "$JS.API.CONSUMER.DELETE."+s+".*", "$JS.FC."+s+".>")
 	}
 	slices.Sort(subjects)
 	return subjects
@@ -117,7 +129,7 @@ func (n Names) guestPublish() []string {
 // guestDeaf is what a guest must not overhear below the prefix.
 func (n Names) guestDeaf() []string {
 	deaf := []string{n.subject("send")}
-	for _, s := range []string{"send", "api", "outbox", "parked", "later", "dead", "wake"} {
+	for _, s := range []string{"send", "api", "guard", "outbox", "parked", "later", "dead", "wake"} {
 		deaf = append(deaf, n.subject(s, ">"))
 	}
 	return deaf

@@ -127,11 +127,14 @@ func TestGuestIsRefused(t *testing.T) {
 	before := state(t, b)
 	short := func() context.Context { return within(t, 300*time.Millisecond) }
 	for name, attack := range map[string]func() error{
-		"kv get":            func() error { _, err := js.KeyValue(short(), b.Sessions()); return err },
-		"kv by direct get":  func() error { return ask(nc, "$JS.API.DIRECT.GET.KV_wechat_sessions.$KV.wechat_sessions.default", "") },
-		"kv by stream get":  func() error { return ask(nc, "$JS.API.STREAM.MSG.GET.KV_wechat_sessions", `{"seq":1}`) },
-		"kv info":           func() error { return ask(nc, "$JS.API.STREAM.INFO.KV_wechat_sessions", "") },
-		"kv consumer":       func() error { return ask(nc, "$JS.API.CONSUMER.CREATE.KV_wechat_sessions", `{}`) },
+		"kv get":           func() error { _, err := js.KeyValue(short(), b.Sessions()); return err },
+		"kv by direct get": func() error { return ask(nc, "$JS.API.DIRECT.GET.KV_wechat_sessions.$KV.wechat_sessions.default", "") },
+		"kv by stream get": func() error { return ask(nc, "$JS.API.STREAM.MSG.GET.KV_wechat_sessions", `{"seq":1}`) },
+		"kv info":          func() error { return ask(nc, "$JS.API.STREAM.INFO.KV_wechat_sessions", "") },
+		"kv consumer":      func() error { return ask(nc, "$JS.API.CONSUMER.CREATE.KV_wechat_sessions", `{}`) },
+		"push to a stream": func() error {
+			return ask(nc, "$JS.API.CONSUMER.CREATE.WECHAT_STATUS.a", `{"stream_name":"WECHAT_STATUS","config":{"deliver_subject":"wechat.events.default.zz"}}`)
+		},
 		"stream rm":         func() error { return js.DeleteStream(short(), b.Status()) },
 		"stream purge":      func() error { return ask(nc, "$JS.API.STREAM.PURGE."+b.Events(), "") },
 		"media purge":       func() error { return ask(nc, "$JS.API.STREAM.PURGE.OBJ_wechat_media", "") },
@@ -161,9 +164,17 @@ func TestGuestIsRefused(t *testing.T) {
 	}
 }
 
+// ask also tells an answer that is an error.
 func ask(nc *nats.Conn, subject, body string) error {
-	_, err := nc.Request(subject, []byte(body), 300*time.Millisecond)
-	return err
+	m, err := nc.Request(subject, []byte(body), 300*time.Millisecond)
+	if err != nil {
+		return err
+	}
+	var answer struct{ Error *jetstream.APIError }
+	if err := json.Unmarshal(m.Data, &answer); err == nil && answer.Error != nil {
+		return answer.Error
+	}
+	return nil
 }
 
 // state is the last sequence and the number of messages of each stream.

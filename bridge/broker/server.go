@@ -41,6 +41,7 @@ const serverStart = 2 * time.Minute
 type Server struct {
 	ns    *server.Server
 	guest bool
+	guard *guard // nil without guests
 }
 
 // StartServer starts an embedded NATS server with JetStream and waits until it
@@ -62,6 +63,12 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err := s.wait(ctx, log.fatal); err != nil {
 		s.Close()
 		return nil, err
+	}
+	if guest {
+		if s.guard, err = startGuard(ctx, s, Names{Prefix: cfg.Prefix}, cfg.BridgePassword, cfg.Log); err != nil {
+			s.Close()
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -94,6 +101,9 @@ func (s *Server) InProcessConn() (net.Conn, error) { return s.ns.InProcessConn()
 
 // Close ends the server and waits for it. Streams are flushed.
 func (s *Server) Close() {
+	if s.guard != nil {
+		s.guard.close()
+	}
 	s.ns.Shutdown()
 	s.ns.WaitForShutdown()
 }
