@@ -29,7 +29,7 @@ func (c *CodeDoc) verdict() Verdict {
 }
 
 var codes = concat(sessionCodes, networkCodes, answerCodes, requestCodes,
-	brokerCodes, internalCodes, unknownCodes, ownCodes)
+	brokerCodes, internalCodes, unknownCodes, ownCodes, deliveryCodes)
 
 var codeIndex = indexCodes()
 

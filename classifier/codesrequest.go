@@ -35,7 +35,7 @@ var requestCodes = []CodeDoc{
 	{Code: "blocked_by_recipient", Class: BadRequest, Recovery: RecoverNone,
 		Message: Text{"The recipient has blocked this account.", "对方已将该账号加入黑名单。"},
 		Fix:     Text{"Nothing can be done from here.", "桥接无法处理。"}},
-	{Code: "recipient_missing", Class: BadRequest, Recovery: RecoverNone,
+	{Code: "unknown_recipient", Class: BadRequest, Recovery: RecoverNone,
 		Message: Text{"Nobody with this name or id is known in this login.", "本次登录中找不到该名称或标识对应的人。"},
 		Fix:     Text{"Check the name; names of WeChat's own making change at each login.", "请检查名称；微信内部标识在每次登录后都会变化。"}},
 	{Code: "bad_recipient_id", Class: BadRequest, Recovery: RecoverNone,

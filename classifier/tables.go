@@ -109,6 +109,12 @@ func (r *rule) describe() string {
 	if len(r.any) > 0 && r.any[0] != "" {
 		add("%s", phrases(r.any))
 	}
+	if r.one {
+		add("not counted for the breaker when it concerns one message, room or contact call")
+	}
+	if r.soft {
+		add("the session is resumed first")
+	}
 	return strings.Join(parts, ", ")
 }
 

@@ -66,7 +66,7 @@ var libraryRules = []rule{
 		never: []string{"watchdog timeout set"}},
 	{name: "lib.recipient_id", says: "bad_recipient_id", op: OpSend, source: srcILink + "; Tencent/openclaw-weixin#243, #306",
 		any: []string{"invalid arguments", "invalid to_user_id", "bad to_user_id"}},
-	{name: "lib.recipient", says: "recipient_missing", source: srcOpen + "; ItChat 1.3.10 contact.py, returnvalues.py",
+	{name: "lib.recipient", says: "unknown_recipient", source: srcOpen + "; ItChat 1.3.10 contact.py, returnvalues.py",
 		any: []string{"no such user found", "no users found", "no friends found", "no friend found", "no chatroom found", "no such friend", "user not found", "contact not found", "room not found", "member not found", "unknown member", "unknown recipient", "无法找到对应的成员", "找不到该", "找不到用户", "找不到联系人", "找不到好友", "找不到群", "用户不存在", "联系人不存在", "好友不存在", "群成员不存在", "群不存在", "未找到联系人", "未找到好友"}},
 	{name: "lib.too_large", says: "too_large", source: "nodeWechat/wechat4u#102, youfou/wxpy#297; axios maxBodyLength",
 		any: []string{"entity too large", "payload too large", "file too large", "file is too large", "image too large", "too large", "larger than", "文件过大", "文件太大", "图片过大", "图片太大", "视频过大", "视频太大", "超过大小限制", "大小超过", "超出大小", "exceeds the maximum", "exceeds maximum", "exceeds limit", "exceeds the limit", "file size limit", "maxbodylength", "maxcontentlength size of"}},
