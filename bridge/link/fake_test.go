@@ -59,6 +59,12 @@ func (f *fake) set(change func(*fake)) {
 	change(f)
 }
 
+func (f *fake) count(n *int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return *n
+}
+
 func (f *fake) Name() string                { return "webwx" }
 func (f *fake) Abilities() wechat.Abilities { return wechat.Abilities{HoldTime: f.hold} }
 func (f *fake) Forget(context.Context) error {

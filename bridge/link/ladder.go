@@ -153,7 +153,7 @@ func (t *turn) loginStep(s wechat.LoginStep) {
 
 // loggedIn has a session; only a good poll makes it a connection.
 func (t *turn) loggedIn(id wechat.Identity) {
-	t.reserved, t.step = false, nil
+	t.reserved, t.step, t.tries = false, nil, 0
 	t.mem.QRNumber, t.mem.RetryAt = 0, time.Time{}
 	t.current = id
 	if id.ID != "" && t.mem.Identity == "" {
@@ -231,15 +231,27 @@ func (t *turn) fail(v classifier.Verdict, rung wechat.Rung) {
 
 // backOff plans the next attempt and stores that before the wait begins.
 func (t *turn) backOff(v classifier.Verdict) {
-	d := max(told(v), floor)
-	if told(v) == 0 {
-		d = max(backoff(t.limits.Base, t.limits.Cap, t.mem.Attempt, t.rnd), floor)
-	}
+	d := t.pauseAfter(v)
 	t.outage = true
 	t.mem.Attempt++
 	t.mem.RetryAt = t.now.Add(d)
 	t.save()
 	t.wait(planAttempt, d)
+}
+
+// pauseAfter is how long the next attempt waits: as long as the server said,
+// else longer each time, and longest where it said "too often". It is never
+// shorter than the breaker's time-out.
+func (t *turn) pauseAfter(v classifier.Verdict) time.Duration {
+	switch {
+	case told(v) > 0:
+		return max(told(v), floor)
+	case v.Class == classifier.RateLimited:
+		d := doubling(slowBase, slowLoginMax, t.tries)
+		t.tries++
+		return d/2 + time.Duration(t.rnd*float64(d/2))
+	}
+	return max(backoff(t.limits.Base, t.limits.Cap, t.mem.Attempt, t.rnd), floor)
 }
 
 // block stops until a person forces a login.

@@ -25,7 +25,7 @@ const (
 	// through only after its time-out.
 	floor        = breakerTimeout + 50*time.Millisecond
 	refusedPause = 10 * time.Millisecond // after the breaker's time-out, which is not exact
-	maxTold      = time.Hour             // longest wait that a server may ask for
+	maxTold      = time.Hour             // a server that asks for a longer wait is asked again after this
 	qrPause      = 5 * time.Second
 	qrPauseMax   = 5 * time.Minute
 	slowTime     = time.Minute // how long "too often" is shown without a told wait
@@ -76,10 +76,6 @@ func doubling(base, limit time.Duration, n int) time.Duration {
 	return limit
 }
 
-// told is the wait that a server asked for; one that makes no sense is none.
-func told(v classifier.Verdict) time.Duration {
-	if v.Wait <= 0 || v.Wait > maxTold {
-		return 0
-	}
-	return v.Wait
-}
+// told is the wait that a server asked for: none where it makes no sense, and
+// never longer than maxTold, whatever it says.
+func told(v classifier.Verdict) time.Duration { return min(max(v.Wait, 0), maxTold) }

@@ -8,13 +8,40 @@ import (
 )
 
 func (t *turn) poll() {
-	t.work = polling
+	t.work, t.polls.last = polling, t.now
 	t.do(effect{does: fxPoll, first: t.proving})
+}
+
+// pollNext polls at once, or when WeChat's "too often" allows it.
+func (t *turn) pollNext() {
+	if d := t.polls.free(t.now); d > 0 {
+		t.wait(planPoll, d)
+		return
+	}
+	t.poll()
+}
+
+// probe makes the cheap request and waits for it; false when WeChat said that
+// it was made too often.
+func (t *turn) probe() bool {
+	if t.probes.free(t.now) > 0 {
+		return false
+	}
+	t.work, t.probes.last = probing, t.now
+	t.do(effect{does: fxProbe})
+	return true
+}
+
+// probeAside makes it beside what runs. first is within the breaker's probe.
+func (t *turn) probeAside(first bool) {
+	t.sideProbe, t.probes.last = true, t.now
+	t.do(effect{does: fxProbe, first: first})
 }
 
 // pulse is a good answer to a poll.
 func (t *turn) pulse(filled bool, lasted time.Duration) {
 	t.good()
+	t.polls.good()
 	if filled {
 		t.quick = 0
 		t.work = taking
@@ -48,8 +75,7 @@ func (t *turn) good() {
 // with an answered request is as good as an answered poll, 25 s earlier.
 func (t *turn) held() {
 	if t.proving && t.work == polling {
-		t.sideProbe = true
-		t.do(effect{does: fxProbe, first: true})
+		t.probeAside(true)
 	}
 }
 
@@ -70,12 +96,12 @@ func (t *turn) settle() {
 func (t *turn) pollAgain(lasted time.Duration) {
 	if lasted >= quickPoll {
 		t.quick = 0
-		t.poll()
+		t.pollNext()
 		return
 	}
 	t.quick++
 	if t.quick <= patience {
-		t.poll()
+		t.pollNext()
 		return
 	}
 	t.wait(planPoll, doubling(quickPoll, quickMax, t.quick-patience-1))
@@ -84,7 +110,7 @@ func (t *turn) pollAgain(lasted time.Duration) {
 // pollFault is a poll that failed without opening the breaker, or the one that
 // should have proved a login.
 func (t *turn) pollFault(v classifier.Verdict) {
-	if t.proving {
+	if t.proving && v.Class != classifier.RateLimited {
 		t.unproved(v)
 		return
 	}
@@ -93,14 +119,22 @@ func (t *turn) pollFault(v classifier.Verdict) {
 	t.reason = v
 	switch {
 	case v.Class == classifier.RateLimited:
-		t.lastPulse = t.now // WeChat is there and the session is sound
-		t.slow(v)
-	case doubtful(v) || t.pollFails >= patience:
-		t.work = probing
-		t.do(effect{does: fxProbe})
+		t.polls.throttled(v, t.now)
+		t.throttled(v)
+		t.pollNext()
 		return
+	case doubtful(v) || t.pollFails >= patience:
+		if t.probe() {
+			return
+		}
 	}
 	t.pollLater(v)
+}
+
+// throttled is "too often": WeChat is there, and the session is sound.
+func (t *turn) throttled(v classifier.Verdict) {
+	t.lastPulse, t.checked = t.now, t.now
+	t.slow(v)
 }
 
 // doubtful faults leave open whether the session is still sound: the cheap
@@ -113,16 +147,20 @@ func doubtful(v classifier.Verdict) bool {
 	return true
 }
 
+// pollLater polls again after a fault. While WeChat may not be asked whether
+// the session is sound, it is not polled either: three doubts in a row would be
+// a loss.
 func (t *turn) pollLater(v classifier.Verdict) {
 	d := told(v)
 	if d == 0 {
 		d = max(backoff(t.limits.Base, t.limits.Cap, t.pollFails-1, t.rnd), quickPoll)
 	}
-	t.wait(planPoll, d)
+	t.wait(planPoll, max(d, t.polls.free(t.now), t.probes.free(t.now)))
 }
 
 // unproved is a login whose first poll failed. A refusal sends the next
-// attempt one rung higher, all else resumes what is there.
+// attempt one rung higher, all else resumes what is there. "Too often" does not
+// come here: the session is kept and polled later.
 func (t *turn) unproved(v classifier.Verdict) {
 	switch {
 	case v.Recovery == classifier.RecoverStop:
@@ -141,7 +179,7 @@ func (t *turn) taken() {
 	if t.reason.Class == classifier.Broker {
 		t.reason = classifier.Verdict{}
 	}
-	t.poll()
+	t.pollNext()
 }
 
 func (t *turn) takeFault(v classifier.Verdict) {
@@ -163,6 +201,12 @@ func (t *turn) probed() {
 		return
 	}
 	t.lastPulse, t.checked = t.now, t.now
+	t.probes.good()
+	t.sound()
+}
+
+// sound is a session that WeChat has just shown to know.
+func (t *turn) sound() {
 	t.doubts, t.sideProbe = 0, false
 	if t.work == probing {
 		t.pollLater(t.reason)
@@ -170,12 +214,20 @@ func (t *turn) probed() {
 }
 
 func (t *turn) probeFault(v classifier.Verdict, missing bool) {
-	if t.proving { // the poll will tell
+	slow := v.Class == classifier.RateLimited
+	if slow {
+		t.probes.throttled(v, t.now)
+	}
+	switch {
+	case t.proving: // the poll will tell
 		t.sideProbe = false
 		return
-	}
-	if t.state != Connected {
+	case t.state != Connected:
 		t.examined(v, missing)
+		return
+	case slow:
+		t.throttled(v)
+		t.sound()
 		return
 	}
 	t.sideProbe, t.checked = false, t.now

@@ -107,7 +107,7 @@ func TestTooOftenKeepsTheSessionAndSlowsDown(t *testing.T) {
 		if s := r.Status(); s.State != Connected || s.Sending != Slowed || len(f.climbs) != 1 {
 			t.Errorf("%s %s climbs %v", s.State, s.Sending, f.climbs)
 		}
-		if f.polls > 40 || f.probes > 0 {
+		if f.polls > 10 || f.probes > 5 { // a probe where the next poll is later than the silence
 			t.Errorf("%d polls, %d probes", f.polls, f.probes)
 		}
 		f.set(func(f *fake) { f.sync = nil })
@@ -192,8 +192,8 @@ func TestFlappingIsOneSlowSeries(t *testing.T) {
 func TestAWaitToldByTheServerWins(t *testing.T) {
 	for _, tc := range []struct{ told, min, max time.Duration }{
 		{7 * time.Minute, 7 * time.Minute, 7*time.Minute + time.Second},
-		{-time.Second, 0, 2 * time.Second},
-		{10 * 365 * 24 * time.Hour, 0, 2 * time.Second},
+		{-time.Second, 0, 5 * time.Second},
+		{10 * 365 * 24 * time.Hour, time.Hour, time.Hour + time.Second},
 	} {
 		bubbleless(t, tc.told.String(), func(t *testing.T) {
 			f := newFake()
@@ -204,7 +204,7 @@ func TestAWaitToldByTheServerWins(t *testing.T) {
 			pass(1500 * time.Millisecond)
 			f.set(func(f *fake) { f.down = nil })
 			began := time.Now()
-			r.until(Connected, 8*time.Minute)
+			r.until(Connected, 2*time.Hour)
 			if d := time.Since(began); d < tc.min-2*time.Second || d > tc.max {
 				t.Errorf("connected after %v", d)
 			}

@@ -63,6 +63,8 @@ type machine struct {
 	lastPulse                           time.Time // last good answer to a poll or probe
 	checked                             time.Time // last time that one was asked for
 	slowedUntil                         time.Time
+	polls, probes                       spacing
+	tries                               int // attempts that were answered "too often"
 	current                             wechat.Identity
 	changed                             bool // another identity than the backlog's
 
@@ -196,8 +198,7 @@ func (t *turn) timer() {
 		t.slowedUntil = time.Time{}
 	}
 	if t.stale() {
-		t.sideProbe = true
-		t.do(effect{does: fxProbe})
+		t.probeAside(false)
 	}
 	if t.work != resting || t.plan == planNothing || t.now.Before(t.retryAt) {
 		return
@@ -215,15 +216,25 @@ func (t *turn) timer() {
 	}
 }
 
-// stale says that the sink has kept the link from polling for so long that
-// WeChat must be asked whether it is still there.
+// stale says that the sink, or a wait that WeChat asked for, has kept the link
+// from polling for so long that WeChat must be asked whether it is still there.
 func (t *turn) stale() bool {
-	busy := t.work == taking || t.plan == planTake
-	return busy && !t.sideProbe && t.state == Connected && t.now.Sub(t.checked) >= t.silence
+	at, ok := t.staleAt()
+	return ok && !t.now.Before(at)
+}
+
+// staleAt is when stale begins to be true.
+func (m *machine) staleAt() (time.Time, bool) {
+	idle := m.work == taking || m.work == resting && (m.plan == planTake || m.plan == planPoll)
+	if !idle || m.sideProbe || m.state != Connected {
+		return time.Time{}, false
+	}
+	at := m.checked.Add(m.silence)
+	return at.Add(m.probes.free(at)), true
 }
 
 // wake is when the machine wants evTimer next; zero for never.
-func (m machine) wake() time.Time {
+func (m *machine) wake() time.Time {
 	var next time.Time
 	sooner := func(at time.Time) {
 		if next.IsZero() || at.Before(next) {
@@ -236,8 +247,8 @@ func (m machine) wake() time.Time {
 	if !m.slowedUntil.IsZero() {
 		sooner(m.slowedUntil)
 	}
-	if (m.work == taking || m.plan == planTake) && !m.sideProbe && m.state == Connected {
-		sooner(m.checked.Add(m.silence))
+	if at, ok := m.staleAt(); ok {
+		sooner(at)
 	}
 	return next
 }
@@ -282,6 +293,7 @@ func (t *turn) reset() {
 	t.proving, t.sideProbe, t.step = false, false, nil
 	t.pollFails, t.doubts, t.takeFails, t.quick = 0, 0, 0, 0
 	t.goodSince = time.Time{}
+	t.polls, t.probes = spacing{}, spacing{}
 }
 
 // refund gives a login back to the budget that nobody saw.

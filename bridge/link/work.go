@@ -233,7 +233,11 @@ func (l *Link) ask(ctx context.Context, gen uint64, s *session, first bool) {
 	if err != nil {
 		e.kind, e.verdict, e.fault = evProbeFault, probeVerdict(limited, err), faultIn(err)
 	}
-	done(report(e.verdict))
+	if e.verdict.Class == classifier.RateLimited { // an answer: it ends a run of failures
+		done(nil)
+	} else {
+		done(report(e.verdict))
+	}
 	l.mail.put(e)
 }
 
