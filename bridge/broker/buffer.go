@@ -32,7 +32,7 @@ func (b *Buffer) Store(ctx context.Context, items []wire.Stored) (last uint64, e
 	msgs := make([]*nats.Msg, len(items))
 	for i, item := range items {
 		if !safeToken.MatchString(item.Token) {
-			return 0, fmt.Errorf("%.80q is no priority", item.Token)
+			return 0, fmt.Errorf("%.80q is no priority: %w", item.Token, wire.ErrInvalid)
 		}
 		msgs[i] = toMsg(b.a.subject("outbox", b.a.name, item.Token), item)
 	}

@@ -21,8 +21,12 @@ const (
 	maxAckPending = 1000
 	// fetchHold is how long one request waits at the server for a message.
 	fetchHold = 30 * time.Second
-	// maxFetch bounds the messages of one request, and so memory.
-	maxFetch = 256
+	// maxFetch and maxFetchBytes bound one request, and so memory: the server
+	// cuts a client off that has more than 64 MiB on the way.
+	maxFetch      = 256
+	maxFetchBytes = 8 * mib
+	// moreWait ends a request for what was there a moment ago and is gone.
+	moreWait = 100 * time.Millisecond
 	ackTries = 3
 	// tellAfter failures in a row an inlet says that it cannot read.
 	tellAfter = 4
@@ -60,6 +64,7 @@ type Inlet struct {
 	// Of the running pull only:
 	cons     jetstream.Consumer
 	life     uint64 // of the connection when cons was made
+	pending  uint64 // what the server had behind the message that came last
 	failures int    // in a row
 }
 
@@ -172,9 +177,7 @@ func (in *Inlet) pullOnce(max int) error {
 		}
 		in.life = life
 	}
-	batch, err := in.cons.FetchNoWait(max)
-	n, err := in.gather(batch, err)
-	if n > 0 || err != nil {
+	if n, err := in.more(max); n > 0 || err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(in.ctx, fetchHold)
@@ -186,14 +189,23 @@ func (in *Inlet) pullOnce(max int) error {
 		case <-ctx.Done():
 		}
 	}()
-	batch, err = in.cons.Fetch(1, jetstream.FetchContext(ctx))
-	n, err = in.gather(batch, err)
-	if n == 0 || err != nil || max == 1 {
+	n, err := in.gather(in.cons.Fetch(1, jetstream.FetchContext(ctx)))
+	if n == 0 || err != nil {
 		return err
 	}
-	batch, err = in.cons.FetchNoWait(max - 1)
-	_, err = in.gather(batch, err)
+	_, err = in.more(max - 1)
 	return err
+}
+
+// more takes what the server is known to have: a request that waits for
+// nothing knows no limit of bytes, one for no more than is there does not wait.
+func (in *Inlet) more(max int) (int, error) {
+	n := int(min(uint64(max), in.pending))
+	if n == 0 {
+		return 0, nil
+	}
+	in.pending = 0
+	return in.gather(in.cons.Fetch(n, jetstream.FetchMaxBytes(maxFetchBytes), jetstream.FetchMaxWait(moreWait)))
 }
 
 // gather takes what a request brought and leaves out what we hold already.
@@ -208,6 +220,7 @@ func (in *Inlet) gather(batch jetstream.MessageBatch, err error) (int, error) {
 			return n, err
 		}
 		n++
+		in.pending = meta.NumPending
 		in.receive(meta.Sequence.Stream, meta.Timestamp, m)
 	}
 	if err := batch.Error(); err != nil && !errors.Is(err, nats.ErrTimeout) && !errors.Is(err, context.DeadlineExceeded) &&
@@ -250,7 +263,7 @@ func (in *Inlet) renew() error {
 	if err != nil {
 		return fmt.Errorf("make consumer %s: %w", in.consumer, err)
 	}
-	in.cons = cons
+	in.cons, in.pending = cons, 0
 	return nil
 }
 

@@ -254,3 +254,42 @@ func TestInletReconnectBringsWhatWasOnTheWay(t *testing.T) {
 	rest, _ := fetch(t, in, 3)
 	same(t, append(first, rest...), numbers(1, 4))
 }
+
+// One request brings no more than the server may have on the way to a client:
+// what is large comes in several.
+func TestInletIsBoundByBytes(t *testing.T) {
+	b := openBroker(t, startServer(t))
+	in := account(t, b).Intake()
+	defer in.Close()
+	const count, size = 20, 690 * kib
+	publishLarge(t, b, count, size)
+	got := 0
+	for got < count {
+		msgs, err := in.Fetch(within(t, 15*time.Second), 500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		held := 0
+		for _, m := range msgs {
+			held += len(m.Body)
+			got++
+			if string(m.Body[:5]) != fmt.Sprintf("%05d", got) {
+				t.Fatalf("message %q is number %d", m.Body[:5], got)
+			}
+		}
+		if held > maxFetchBytes+MaxCommand {
+			t.Fatalf("%d messages of %d bytes at once", len(msgs), held)
+		}
+	}
+}
+
+func publishLarge(t testing.TB, b *Broker, count, size int) {
+	t.Helper()
+	body := make([]byte, size)
+	for i := range count {
+		copy(body, fmt.Sprintf("%05d", i+1))
+		if _, err := b.conn.JS.Publish(t.Context(), "wechat.send", body); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -88,7 +88,7 @@ func (l *Ledger) AppendAll(ctx context.Context, recs []wire.Stored) (stored bool
 
 func (l *Ledger) subject(key string) (string, error) {
 	if !safeToken.MatchString(key) {
-		return "", fmt.Errorf("%.80q is no key of a delivery", key)
+		return "", fmt.Errorf("%.80q is no key of a delivery: %w", key, wire.ErrInvalid)
 	}
 	return l.a.DeliverySubject(l.a.name, key), nil
 }

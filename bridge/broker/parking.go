@@ -78,7 +78,7 @@ func (p *Parking) Sweep(ctx context.Context, from uint64, visit func(wire.Stored
 
 func (p *Parking) subject(token string) (string, error) {
 	if !safeToken.MatchString(token) {
-		return "", fmt.Errorf("%.80q is no token of a queue", token)
+		return "", fmt.Errorf("%.80q is no token of a queue: %w", token, wire.ErrInvalid)
 	}
 	return p.a.subject("parked", p.a.name, p.priority, token), nil
 }

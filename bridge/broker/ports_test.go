@@ -101,8 +101,11 @@ func TestLedgerAllOrNothing(t *testing.T) {
 		t.Fatal("202 records in one batch")
 	}
 	for _, key := range []string{"", "a.b", "*", ">", "a b", strings.Repeat("x", 300)} {
-		if _, _, err := l.Append(t.Context(), wire.Stored{Token: key}); err == nil {
-			t.Errorf("key %q was taken", key)
+		if _, _, err := l.Append(t.Context(), wire.Stored{Token: key}); !errors.Is(err, wire.ErrInvalid) {
+			t.Errorf("key %q: %v", key, err)
+		}
+		if _, err := l.Last(t.Context(), key); !errors.Is(err, wire.ErrInvalid) {
+			t.Errorf("reading key %q: %v", key, err)
 		}
 	}
 }
