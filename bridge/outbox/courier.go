@@ -34,6 +34,7 @@ type courier struct {
 	inFlight  int
 	open      bool
 	openedAt  time.Time
+	wasOpen   time.Duration // before openedAt
 	shut      chan struct{} // tells the watcher of the gate that it closed
 	loaded    bool          // the parking's queues are known
 	gen       uint64

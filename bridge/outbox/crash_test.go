@@ -12,6 +12,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"wechat-bridge/bridge/wechat"
 	"wechat-bridge/bridge/wire"
 )
 
@@ -254,6 +255,66 @@ func TestCrashesAtRandom(t *testing.T) {
 			r.Fatal("see above")
 		}
 	})
+}
+
+// Names change between crashes: Alice is gone, is two, or has another id. What
+// may have been sent never ends as rejected.
+func TestNamesChangeOverCrashes(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		lives := rapid.SliceOfN(rapid.IntRange(10, 60), 1, 5).Draw(r, "lives")
+		kinds := rapid.SliceOfN(rapid.SampledFrom([]fault{crashBefore, crashAfter}), len(lives), len(lives)).Draw(r, "kinds")
+		names := rapid.SliceOfN(rapid.IntRange(0, 3), len(lives)+1, len(lives)+1).Draw(r, "names")
+		failed := false
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld()
+			keys := numbered("n", 6)
+			for i, n := range keys {
+				w.publish(text(n, []string{"Alice", "Bob", "Team"}[i%3], n))
+			}
+			for i, how := range names {
+				p := w.start(t, uint64(i+1), func(p *process, c *Config) {
+					p.peers = renamedPeople(how)
+					if i < len(lives) {
+						p.fault = func(k int, _ string) fault {
+							if k == lives[i] {
+								return kinds[i]
+							}
+							return ok
+						}
+					}
+				})
+				if i == len(lives) {
+					w.drain(t, 3*time.Hour)
+					continue
+				}
+				select {
+				case <-p.over:
+				case <-time.After(time.Minute):
+					p.crash()
+				}
+			}
+			w.verify(t, keys, true)
+			failed = t.Failed()
+		})
+		if failed {
+			r.Fatal("see above")
+		}
+	})
+}
+
+// renamedPeople are a login's: as they were, with Alice gone, with two of her,
+// or with the room hidden.
+func renamedPeople(how int) *wechat.Directory {
+	d := people()
+	switch how {
+	case 1:
+		d.Remove("@alice")
+	case 2:
+		d.Put(friend("@alice2", "Alice"))
+	case 3:
+		d.Remove("@@team")
+	}
+	return d
 }
 
 // Order per chat over crashes with a chat that overflows: some are in memory,

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -25,7 +26,17 @@ type outcome struct {
 	state wire.State // done
 	wait  time.Duration
 	sent  bool // WeChat was asked
-	found bool // somebody else had expired and removed it
+	// counted: the expirer has ended it, and taken it out of the figures.
+	counted bool
+}
+
+// ended is a delivery whose chain is final already. A later command can have
+// its id only if it was rejected.
+func ended(last *record, c command) outcome {
+	if !last.of(c) {
+		return outcome{what: done, state: wire.Rejected}
+	}
+	return outcome{what: done, state: finalState(last), counted: last.State == wire.Expired}
 }
 
 // deliver is one turn of a lane's delivery, outside the loop.
@@ -57,13 +68,15 @@ func (c *courier) putBack(l *lane, o outcome) {
 func (c *courier) finish(l *lane, d *delivery, o outcome) {
 	if o.what != done {
 		if l == nil {
-			c.unrefused(d)
+			c.released(d)
 		}
 		return
 	}
 	c.post(func() { c.freed(l, d) })
 	if d.List != "" {
-		if err := c.lists.mark(c.work, d.item, d.trace, o.state); err != nil {
+		if err := c.lists.mark(c.work, d.item, d.trace, o.state); errors.Is(err, wire.ErrInvalid) {
+			c.log.Error().Err(err).Str("event", "outbox_list").Str("key", d.Key).Msg("a list does not learn of its part")
+		} else if err != nil {
 			return
 		}
 	}
@@ -77,16 +90,16 @@ func (c *courier) finish(l *lane, d *delivery, o outcome) {
 		}
 		c.release(1)
 	}
-	if !o.found {
+	if !o.counted {
 		c.counts.waiting.Add(-1)
 	}
 	c.post(func() { c.forget(d) })
 }
 
-// unrefused lets a parked head be looked at again.
-func (c *courier) unrefused(d *delivery) {
+// released lets a parked head be looked at again.
+func (c *courier) released(d *delivery) {
 	if d.queue != nil {
-		c.post(func() { d.queue.ending = false })
+		c.post(func() { d.queue.writing = false })
 	}
 }
 
@@ -96,7 +109,7 @@ func (c *courier) freed(l *lane, d *delivery) {
 		l.busy = nil
 	}
 	if q := d.queue; q != nil && q.head == d {
-		q.head, q.ending = nil, false
+		q.head, q.writing = nil, false
 		c.load(q)
 	}
 	if l != nil {
@@ -125,6 +138,16 @@ func (c *courier) locate(d *delivery) (record, position, error) {
 	return last, pos, nil
 }
 
+// abandon leaves a delivery as it is when the process or its time ends. One
+// that can have no records is dropped: else its chat would wait for ever.
+func (c *courier) abandon(d *delivery, err error) outcome {
+	if !errors.Is(err, wire.ErrInvalid) {
+		return outcome{what: left}
+	}
+	c.log.Error().Err(err).Str("event", "outbox_garbage").Uint64("seq", d.seq).Msg("a delivery that can have no records is dropped")
+	return outcome{what: done, state: wire.Failed}
+}
+
 // turn takes a delivery as far as it can go now.
 func (c *courier) turn(d *delivery) (o outcome) {
 	sent := false
@@ -135,9 +158,9 @@ func (c *courier) turn(d *delivery) (o outcome) {
 			last, at, err := c.locate(d)
 			switch {
 			case err != nil || at == posLost:
-				return outcome{what: left}
+				return c.abandon(d, err)
 			case at == posDone:
-				return outcome{what: done, state: finalState(&last), found: last.State == wire.Expired}
+				return ended(&last, d.command())
 			case at == posAmbiguous:
 				d.prog.dup = true
 			}
@@ -198,9 +221,11 @@ func (c *courier) reject(d *delivery, r *wire.Rejection, candidates []wire.Peer)
 			last, pos, err := c.locate(d)
 			switch {
 			case err != nil || pos == posLost:
-				return outcome{what: left}
+				return c.abandon(d, err)
 			case pos == posDone:
-				return outcome{what: done, state: finalState(&last)}
+				return ended(&last, d.command())
+			case pos == posAmbiguous:
+				d.prog.dup = true
 			}
 		}
 		base := d.base(c.cfg.Account, c.cfg.Epoch)

@@ -240,10 +240,7 @@ func (e *expirer) expire(ctx context.Context, d due) error {
 		return err
 	}
 	last, err = e.chain.settle(ctx, it.Key, s.Trace, last, func(last record) (wire.Delivery, bool) {
-		if decidePosition(&last, it.command(), e.me, 0) != posReady {
-			return wire.Delivery{}, false
-		}
-		return expired(it.base(e.cfg.Account, e.cfg.Epoch), progressOf(&last), time.Now()), true
+		return decideExpiry(&last, it, e.cfg.Account, e.me, time.Now())
 	})
 	if err != nil {
 		return err
@@ -253,6 +250,20 @@ func (e *expirer) expire(ctx context.Context, d due) error {
 		return nil
 	}
 	return e.clear(ctx, d, s, it, &last)
+}
+
+// decideExpiry gives the final record of a delivery whose time is over; false
+// where there is nothing to write: it has ended, or only its send's answer
+// ends it. A ledger that was cut cannot say that nothing went out.
+func decideExpiry(last *record, it *item, account string, me worker, now time.Time) (wire.Delivery, bool) {
+	base := it.base(account, me.epoch)
+	switch pos := decidePosition(last, it.command(), me, 0); {
+	case pos == posReady:
+		return expired(base, progressOf(last), now), true
+	case pos == posAmbiguous && (last.seq == 0 || last.foreign):
+		return unknown(base, progress{dup: true}, outcomeLost, now), true
+	}
+	return wire.Delivery{}, false
 }
 
 // clear removes what is final.

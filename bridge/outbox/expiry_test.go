@@ -112,6 +112,38 @@ func TestExpiryWhileSending(t *testing.T) {
 	})
 }
 
+// The ledger was cut: what waited still ends with a record, and since nobody
+// knows whether it went out, that says so.
+func TestExpiryWithoutALedger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := w.start(t, 1)
+		p.gate.set(false)
+		w.publish(`{"id":"a","to":"Alice","text":"x","ttl":"20s"}`)
+		w.publish(`{"id":"b","to":"Alice","text":"x","ttl":"20s"}`)
+		pass(time.Second)
+		w.mu.Lock()
+		delete(w.ledger, "a")
+		w.ledger["b"][0].Body = []byte("garbage")
+		w.mu.Unlock()
+		pass(time.Minute)
+		for _, key := range []string{"a", "b"} {
+			w.mu.Lock()
+			chain := w.ledger[key]
+			w.mu.Unlock()
+			if len(chain) == 0 {
+				t.Fatalf("%s is gone without a record", key)
+			}
+			if d, _, err := wire.OpenDelivery(chain[len(chain)-1].Body); err != nil || d.State != wire.Unknown || d.Certain {
+				t.Errorf("%s: %v %+v", key, err, d)
+			}
+		}
+		if _, n, _ := w.left(); n > 1 {
+			t.Errorf("%d are left", n)
+		}
+	})
+}
+
 // The heap keeps what is due first, and finds the rest when its time comes.
 func TestHeapStaysSmall(t *testing.T) {
 	e := newExpirer(Config{}, nil, nil, &counts{})

@@ -78,8 +78,9 @@ type world struct {
 	records  uint64
 	uploads  map[string][]byte
 	kept     map[string][]byte
-	cut      int  // so many kept media break off while they are read
-	full     bool // the buffer refuses
+	cut      int    // so many kept media break off while they are read
+	full     bool   // the buffer refuses
+	refuse   string // keys that begin so are no keys to the ledger
 	chat     *fakeChat
 }
 

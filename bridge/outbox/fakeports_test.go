@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"testing/iotest"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 
 func (p *proc) Last(_ context.Context, key string) (got wire.Stored, err error) {
 	err = p.call("ledger.last", func() error {
+		if p.w.noKey(key) {
+			return wire.ErrInvalid
+		}
 		if c := p.w.ledger[key]; len(c) > 0 {
 			got = c[len(c)-1]
 		}
@@ -27,6 +31,9 @@ func (p *proc) Last(_ context.Context, key string) (got wire.Stored, err error) 
 func (p *proc) Append(_ context.Context, rec wire.Stored) (seq uint64, stored bool, err error) {
 	op := "ledger.append"
 	err = p.call(op, func() error {
+		if p.w.noKey(rec.Token) {
+			return wire.ErrInvalid
+		}
 		if stored = p.w.fits(rec); stored {
 			seq = p.w.record(rec)
 		}
@@ -50,6 +57,8 @@ func (p *proc) AppendAll(_ context.Context, recs []wire.Stored) (stored bool, er
 	})
 	return stored, err
 }
+
+func (w *world) noKey(key string) bool { return w.refuse != "" && strings.HasPrefix(key, w.refuse) }
 
 func (w *world) fits(r wire.Stored) bool {
 	c := w.ledger[r.Token]

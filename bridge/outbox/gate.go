@@ -51,11 +51,22 @@ func (c *courier) watchGate() {
 }
 
 func (c *courier) opened() {
-	c.open, c.openedAt = true, time.Now()
+	if !c.open {
+		c.open, c.openedAt = true, time.Now()
+	}
 	select { // a refusal of before
 	case <-c.shut:
 	default:
 	}
+}
+
+// openTime is how long the gate was open in this process: a clock that rests
+// during an outage.
+func (c *courier) openTime() time.Duration {
+	if !c.open {
+		return c.wasOpen
+	}
+	return c.wasOpen + time.Since(c.openedAt)
 }
 
 // checkGate notices a gate that closed while nothing was to be sent.
@@ -72,7 +83,7 @@ func (c *courier) refused() {
 	if !c.open {
 		return
 	}
-	c.open = false
+	c.wasOpen, c.open = c.openTime(), false
 	select {
 	case c.shut <- struct{}{}:
 	default:

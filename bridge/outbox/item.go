@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -79,16 +80,45 @@ func (i *item) encode() ([]byte, error) {
 
 var errNoItem = errors.New("this is no delivery")
 
+// decodeItem reads a delivery. What intake can't have written is none: who
+// follows it would wait for ever for a chain that cannot exist.
 func decodeItem(body []byte) (*item, error) {
 	var i item
 	if err := json.Unmarshal(body, &i); err != nil {
 		return nil, fmt.Errorf("decode delivery: %w", err)
 	}
-	if i.ID == "" || i.Key == "" || i.Kind == "" || i.At.IsZero() {
+	if i.At.IsZero() || i.StreamSeq == 0 || !i.named() || !i.filled() {
 		return nil, errNoItem
 	}
 	return &i, nil
 }
+
+// named reports that id and key are those of a command or of a list's part.
+func (i *item) named() bool {
+	if i.List == "" {
+		return wire.ValidID(i.ID) && i.Key == wire.Key(i.ID)
+	}
+	return wire.ValidID(i.List) && i.Part >= 1 && i.Part <= i.Parts && i.Parts <= wire.MaxRecipients &&
+		i.ID == wire.PartID(i.List, i.Part) && i.Key == wire.PartKey(wire.Key(i.List), i.Part)
+}
+
+// filled reports that there is the content that the kind needs.
+func (i *item) filled() bool {
+	switch i.Kind {
+	case wire.KindText:
+		return i.Text != ""
+	case wire.KindLink:
+		return i.Link != nil
+	case wire.KindRevoke:
+		return revokable.MatchString(i.Revoke)
+	case wire.KindImage, wire.KindFile, wire.KindVideo, wire.KindVoice, wire.KindEmoticon:
+		return i.Media != nil && i.Media.Object != ""
+	}
+	return false
+}
+
+// revokable are the keys of single deliveries and of parts.
+var revokable = regexp.MustCompile(`^[A-Za-z0-9_~-]{1,72}$`)
 
 // clientID is WeChat's ClientMsgId of a delivery: 17 digits that do not begin
 // with 0, the same on every attempt and after every crash.

@@ -332,14 +332,13 @@ func TestAmbiguousRecipient(t *testing.T) {
 // While contacts load nothing is written and nothing is overtaken; if it takes
 // long, the record says what is waited for.
 func TestContactsLoading(t *testing.T) {
-	loading := func(p *process, _ *Config) {
-		p.peers = wechat.NewDirectory(nil)
-		p.peers.Begin()
+	half := func(p *process, c *Config) {
+		loading(p, c)
 		p.peers.Put(friend("@alice", "Alice"))
 	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		p := w.start(t, 1, loading)
+		p := w.start(t, 1, half)
 		w.publish(text("a", "Alice", "a"))
 		w.publish(`{"id":"b","to":{"id":"@alice"},"text":"b"}`)
 		pass(5 * time.Second)
@@ -352,11 +351,11 @@ func TestContactsLoading(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
-		p := w.start(t, 1, loading)
+		p := w.start(t, 1, half)
 		w.publish(text("a", "Alice", "a"))
 		pass(30 * time.Second)
 		w.expect(t, "a", wire.Waiting, time.Second)
-		pass(2 * time.Hour) // longer than the recipient wait: they still load
+		pass(50 * time.Minute) // they still load
 		p.peers.Loaded()
 		w.expect(t, "a", wire.Sent, time.Minute)
 	})

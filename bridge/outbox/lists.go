@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -27,8 +28,12 @@ type list struct {
 func newLists(ch *chain) *lists { return &lists{chain: ch, open: map[held]*list{}} }
 
 // mark notes that a part is final; the list's final record is written when it
-// was the last one. An error is the end of the context.
+// was the last one. An error is the end of the context, or that the state is
+// none that ends a part.
 func (ls *lists) mark(ctx context.Context, it *item, trace string, s wire.State) error {
+	if !s.Final() {
+		return fmt.Errorf("%q ends no part of a list: %w", s, wire.ErrInvalid)
+	}
 	name := held{wire.Key(it.List), it.StreamSeq}
 	l := ls.get(name)
 	select {

@@ -226,3 +226,27 @@ func TestGarbage(t *testing.T) {
 		w.drain(t, time.Hour)
 	})
 }
+
+// A crash in the middle of a send, after which the recipient's name is
+// ambiguous: WeChat may have it, so it is not rejected.
+func TestAmbiguousNameAfterACrashDuringASend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first := w.start(t, 1, faults(func(_ int, op string) fault {
+			if op == "wechat.send" {
+				return crashAfter
+			}
+			return ok
+		}))
+		w.publish(text("a", "Alice", "hello"))
+		<-first.over
+		if len(w.chat.texts("@alice")) != 1 {
+			t.Fatal("WeChat did not take it")
+		}
+		w.start(t, 2, func(p *process, _ *Config) { p.peers.Put(friend("@alice2", "Alice")) })
+		d := w.expect(t, "a", wire.Unknown, time.Minute)
+		if d.Certain || !d.PossibleDuplicate {
+			t.Errorf("%+v", d)
+		}
+	})
+}

@@ -20,7 +20,9 @@ type queue struct {
 	again   bool        // more was parked meanwhile: an answer "nothing" is out of date
 	parking bool        // pending ones are being written
 	pending []*delivery // to be parked, in order
-	ending  bool        // the head is being refused
+	writing bool        // a record of the head is being written
+	missing bool        // the head has no lane, since the courier's open time was:
+	since   time.Duration
 }
 
 func (c *courier) queueOf(token string) *queue {
@@ -151,7 +153,7 @@ func (c *courier) emptied(q *queue) {
 func (c *courier) attach(q *queue) {
 	peer, err := c.cfg.Peers.Resolve(q.head.query())
 	if err == nil {
-		q.head.peer = peer
+		q.head.peer, q.missing = peer, false
 		l := c.laneOf(peer)
 		if q.lane != l {
 			c.leave(q)
@@ -161,25 +163,57 @@ func (c *courier) attach(q *queue) {
 		return
 	}
 	c.leave(q)
-	switch decideWait(q.head.query(), err) {
-	case waitLoading:
-		c.headsLoad = true
+	wait := decideWait(q.head.query(), err)
+	c.headsLoad = c.headsLoad || wait == waitLoading
+	if wait != waitRefuse && !c.waitedEnough(q, wait) {
 		return
-	case waitVisible:
-		if !c.waitedEnough(q.head) {
-			return
-		}
 	}
-	q.ending = true
+	q.writing = true
 	c.refuse(q.head, err)
 }
 
-// waitedEnough reports that a recipient had its time to appear. An outage is
-// no such time: after it the rooms need a moment to show themselves.
-func (c *courier) waitedEnough(d *delivery) bool {
-	now := time.Now()
+// waitedEnough reports that the recipient of a queue's head had its time to
+// appear. An outage is no such time: no contacts load in it, and after it the
+// rooms need a moment to show themselves.
+func (c *courier) waitedEnough(q *queue, wait wait) bool {
 	c.checkGate()
-	return c.open && !now.Before(d.WaitUntil) && now.Sub(c.openedAt) >= min(time.Minute, c.cfg.RecipientWait)
+	if !c.open {
+		return false
+	}
+	if !q.missing {
+		q.missing, q.since = true, c.openTime()
+	}
+	waited := c.openTime() - q.since
+	if wait == waitLoading && waited < loadPatience {
+		return false
+	}
+	if d := q.head; d.WaitUntil.IsZero() { // it had a lane until a login forgot the peer
+		d.WaitUntil = time.Now().Add(c.cfg.RecipientWait - waited)
+		if waited < c.cfg.RecipientWait {
+			c.sayMissing(q)
+			return false
+		}
+	}
+	needed := c.cfg.RecipientWait
+	if wait == waitVisible {
+		waited, needed = time.Since(c.openedAt), min(time.Minute, needed)
+	}
+	return !time.Now().Before(q.head.WaitUntil) && waited >= needed
+}
+
+// sayMissing writes that a queue's head waits for its recipient.
+func (c *courier) sayMissing(q *queue) {
+	d := q.head
+	q.writing = true
+	c.jobs.Go(func() {
+		switch o := c.sayWaiting(d); o.what {
+		case left:
+		case done:
+			c.finish(nil, d, o)
+		default:
+			c.post(func() { q.writing = false; c.attach(q) })
+		}
+	})
 }
 
 // park moves a delivery out of memory, behind what its queue holds.
@@ -223,12 +257,11 @@ func (c *courier) parkedAll(q *queue, batch []*delivery) {
 // end of the work.
 func (c *courier) parkOne(token string, d *delivery, visible bool) bool {
 	if !visible {
-		over, err := c.sayWaiting(d)
-		if err != nil {
+		switch o := c.sayWaiting(d); o.what {
+		case left:
 			return false
-		}
-		if over {
-			c.finish(nil, d, outcome{what: done})
+		case done:
+			c.finish(nil, d, o)
 			return true
 		}
 	}
@@ -252,34 +285,42 @@ func (c *courier) parkOne(token string, d *delivery, visible bool) bool {
 	return true
 }
 
-// sayWaiting writes once why a delivery waits. over reports that it is final.
-func (c *courier) sayWaiting(d *delivery) (over bool, err error) {
+// sayWaiting writes once why a delivery waits. Its outcome is repeat where it
+// waits now, done where it has ended meanwhile.
+func (c *courier) sayWaiting(d *delivery) outcome {
 	if d.WaitUntil.IsZero() {
 		d.WaitUntil = time.Now().Add(c.cfg.RecipientWait)
 	}
 	for !d.Waited {
 		if d.rec == 0 {
 			last, pos, err := c.locate(d)
-			if err != nil || pos == posDone {
-				return true, err
-			}
-			if pos != posReady || last.State == wire.Waiting {
-				d.Waited, d.Rec = true, 0
-				if last.State == wire.Waiting && last.RetryAt != nil { // since an earlier process
-					d.WaitUntil = *last.RetryAt
-				}
-				return false, nil
+			switch {
+			case err != nil || pos == posLost:
+				return c.abandon(d, err)
+			case pos == posDone:
+				return ended(&last, d.command())
+			case pos != posReady || last.State == wire.Waiting:
+				d.waitsSince(&last)
+				return outcome{what: repeat}
 			}
 		}
 		_, miss := c.cfg.Peers.Resolve(d.query())
 		rec := waiting(d.base(c.cfg.Account, c.cfg.Epoch), nearestOf(miss), "Nobody is visible as "+d.To.Describe()+" yet.", d.WaitUntil)
 		seq, _, err := c.chain.write(c.work, step{d.Key, d.rec, c.carry(d, rec), d.trace})
 		if err != nil {
-			return false, err
+			return c.abandon(d, err)
 		}
 		d.rec, d.Rec, d.Waited = seq, seq, seq > 0
 	}
-	return false, nil
+	return outcome{what: repeat}
+}
+
+// waitsSince goes on with the wait that an earlier process has begun.
+func (d *delivery) waitsSince(last *record) {
+	d.Waited, d.Rec = true, 0
+	if last.State == wire.Waiting && last.RetryAt != nil {
+		d.WaitUntil = *last.RetryAt
+	}
 }
 
 func (c *courier) carry(d *delivery, rec wire.Delivery) wire.Delivery {

@@ -148,7 +148,7 @@ func (c *courier) lookAgain() {
 func (c *courier) unplaced() []*queue {
 	var list []*queue
 	for _, q := range c.queues {
-		if q.lane == nil && q.head != nil && !q.ending {
+		if q.lane == nil && q.head != nil && !q.writing {
 			list = append(list, q)
 		}
 	}
@@ -215,11 +215,11 @@ func recipientRejection(it *item, err error) (*wire.Rejection, []wire.Peer) {
 			Message: "Several peers are meant by " + it.To.Describe() + " (" + several.Level + "); name one of the candidates.",
 		}, wirePeers(several.Candidates)
 	}
-	nearest := nearestOf(err)
-	return &wire.Rejection{
-		Code: codeUnknownTo, Field: "to", Nearest: nearest,
-		Message: "Nobody is known as " + it.To.Describe() + ".",
-	}, nil
+	message := "Nobody is known as " + it.To.Describe() + "."
+	if decideWait(it.query(), err) == waitLoading {
+		message = "The contacts could not be loaded in time, and nobody is known as " + it.To.Describe() + " yet."
+	}
+	return &wire.Rejection{Code: codeUnknownTo, Field: "to", Nearest: nearestOf(err), Message: message}, nil
 }
 
 func nearestOf(err error) string {

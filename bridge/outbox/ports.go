@@ -2,7 +2,8 @@
 // command; the courier gates, paces and sends; the chain writes the records;
 // the parking keeps what a lane or a chat cannot take now.
 //
-// It sees NATS and WeChat only through the ports of this file.
+// It sees NATS and WeChat only through the ports of this file. Their errors are
+// waited out, but for wire.ErrFull and wire.ErrInvalid.
 package outbox
 
 import (

@@ -2,11 +2,14 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"math/bits"
 	"math/rand/v2"
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"wechat-bridge/bridge/wire"
 )
 
 const (
@@ -25,7 +28,7 @@ func backoff(base, limit time.Duration, n int, rnd float64) time.Duration {
 }
 
 // persist repeats what needs NATS until it works or the context ends; its
-// error is the context's cause. A storm of failures is O(log n) lines.
+// error is the context's cause, or wire.ErrInvalid, which no try can mend. A storm of failures is O(log n) lines.
 func persist(ctx context.Context, log zerolog.Logger, what string, do func() error) error {
 	for n := 0; ; n++ {
 		err := do()
@@ -34,6 +37,9 @@ func persist(ctx context.Context, log zerolog.Logger, what string, do func() err
 		}
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
+		}
+		if errors.Is(err, wire.ErrInvalid) {
+			return err
 		}
 		if bits.OnesCount(uint(n+1)) == 1 {
 			log.Warn().Err(err).Str("event", "outbox_storage").Str("what", what).Int("failures", n+1).
