@@ -256,11 +256,12 @@ func (a *account) heartbeat(now time.Time) error {
 	return a.ports.Heartbeat(body)
 }
 
-// lastWords stores what the link said at its end.
+// lastWords stores what the link said at its end, unless another worker serves
+// the account by now: the state is that one's.
 func (a *account) lastWords(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closing)
 	defer cancel()
-	if err := a.publisher.Flush(ctx); err != nil {
+	if err := a.publisher.Flush(ctx); err != nil && !errors.Is(err, broker.ErrNotHeld) {
 		a.w.log.Warn().Err(err).Msg("the last state was not stored")
 	}
 }

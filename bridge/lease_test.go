@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +35,45 @@ func TestLostLeaseIsTakenAgain(t *testing.T) {
 	r.reckon(8)
 	r.noLoginSince(logins)
 	r.eventually("it is ready", func() bool { s, _ := r.get("/readyz"); return s == 200 })
+}
+
+// Another worker took the lease while this one was frozen, and has told its
+// state: this one says nothing more when it notices.
+func TestLastWordsOfAWorkerThatLostTheLease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sim.Options{})
+	r.start()
+	r.awaitConnected()
+	const subject = "wechat.status.default.connection.state"
+	kv, err := r.js.KeyValue(t.Context(), "wechat_leases")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(t.Context(), "default", []byte(`{"folder":"other","instance":"other","host":"b"}`)); err != nil {
+		t.Fatal(err)
+	}
+	body, err := wire.SealConnection(wire.Connection{Account: "default", State: wire.StateBlocked, Transport: "the new worker's"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.js.Publish(t.Context(), subject, body); err != nil {
+		t.Fatal(err)
+	}
+	r.eventually("it waits for the other worker", func() bool {
+		_, text := r.get("/healthz")
+		return strings.Contains(string(text), "Another worker serves")
+	})
+	stream, err := r.js.Stream(t.Context(), "WECHAT_STATUS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := stream.GetLastMsgForSubject(t.Context(), subject)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(last.Data) != string(body) {
+		t.Errorf("the last record is %s", last.Data)
+	}
 }
 
 // The heartbeat comes on both of its subjects, to guests too.

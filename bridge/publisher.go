@@ -2,12 +2,14 @@ package bridge
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
 
+	"wechat-bridge/bridge/broker"
 	"wechat-bridge/bridge/wire"
 )
 
@@ -100,7 +102,7 @@ func (p *publisher) drain(ctx context.Context) {
 			return
 		}
 		if err := p.store(ctx, c); err != nil {
-			if ctx.Err() != nil { // Flush has the last word
+			if ctx.Err() != nil || errors.Is(err, broker.ErrNotHeld) { // Flush has the last word
 				return
 			}
 			if failures++; failures == 1 {

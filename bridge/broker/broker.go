@@ -40,11 +40,17 @@ type Hold interface {
 	Held() bool
 }
 
+// confirmer is a Hold that can ask NATS whether it is still held.
+type confirmer interface {
+	Confirm(ctx context.Context) (bool, error)
+}
+
 // Account makes the ports of one account.
 type Account struct {
 	*Broker
-	name string
-	hold Hold
+	name       string
+	hold       Hold
+	connection connectionChain
 }
 
 // Name is the account's name.

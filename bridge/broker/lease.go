@@ -83,6 +83,19 @@ func (l *Lease) Held() bool {
 	return !l.gone && time.Now().Before(l.until)
 }
 
+// Confirm asks NATS whether the lease is ours: Held is what this worker knows,
+// and somebody may have deleted the lease meanwhile.
+func (l *Lease) Confirm(ctx context.Context) (bool, error) {
+	if !l.Held() {
+		return false, nil
+	}
+	_, mine, err := l.reread(ctx)
+	if err != nil {
+		return false, fmt.Errorf("look at the lease of account %s: %w", l.account, err)
+	}
+	return mine, nil
+}
+
 // Lost is closed when the lease is not ours any more, also by Release.
 func (l *Lease) Lost() <-chan struct{} { return l.lost }
 
