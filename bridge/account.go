@@ -87,6 +87,7 @@ func (w *Worker) serveAccount(ctx context.Context, lease *broker.Lease) error {
 	stopTelling()
 	tells.Wait()
 	a.lastWords(ctx)
+	w.alerts.left()
 	return failed
 }
 
@@ -105,6 +106,9 @@ func (w *Worker) newAccount(ctx context.Context, lease *broker.Lease) (*account,
 		return nil, err
 	}
 	if err := a.newTransport(session); err != nil {
+		return nil, err
+	}
+	if err := w.alerts.begin(ports, lasting{ports.Vault(key, "alerts")}); err != nil {
 		return nil, err
 	}
 	a.publisher = newPublisher(a.store, w.log)
@@ -203,6 +207,7 @@ func (w *Worker) roots() (*x509.CertPool, error) {
 func (a *account) observe(s link.Status) {
 	c := a.record(s)
 	a.publisher.Add(c)
+	a.w.alerts.observe(c)
 	a.w.opts.Observe(c)
 }
 
@@ -248,6 +253,7 @@ func (a *account) beat(ctx context.Context) {
 func (a *account) heartbeat(now time.Time) error {
 	f := a.w.facts
 	c := f.Connection()
+	a.w.alerts.observe(c) // the backlog is newer than at the last change
 	health := monitor.Levels(monitor.Facts{Process: f.Process(), Connection: c, Business: f.Business(), Silence: f.Silence()}, now)
 	body, err := wire.SealHeartbeat(monitor.Short(a.w.cfg.Account, a.w.opts.Version, health, c.Backlog), now)
 	if err != nil {

@@ -38,6 +38,8 @@ type Config struct {
 	MaxMedia int64 `name:"max-media" help:"Largest received medium that is kept, in bytes." default:"104857600" group:"Receiving"`
 	Raw      bool  `help:"Add WeChat's own form of each message to its event." group:"Receiving"`
 
+	Alerts AlertConfig `embed:""`
+
 	WechatEndpoint string            `name:"wechat-endpoint" help:"Send all WeChat traffic to this simulator." placeholder:"https://HOST:PORT" group:"Simulator"`
 	WechatCA       string            `name:"wechat-ca" help:"CA certificate of the simulator (PEM)." type:"path" placeholder:"FILE" group:"Simulator"`
 	AddressBook    map[string]string `name:"address-book" help:"Own names: NAME=RECIPIENT, e.g. ops=room:Operations." mapsep:";" placeholder:"NAME=WHO;…" group:"Sending"`
@@ -109,8 +111,10 @@ func (c *Config) Check() error {
 	if _, err := c.ParsePace(); err != nil {
 		return err
 	}
-	_, err := c.Book()
-	return err
+	if _, err := c.Book(); err != nil {
+		return err
+	}
+	return c.Alerts.check()
 }
 
 func (c *Config) checkNames() error { return CheckNames(c.Account, c.Prefix, c.NATS) }

@@ -10,17 +10,23 @@ import (
 // Defaults is the configuration that nobody has changed, from the struct tags.
 func Defaults() Config {
 	var c Config
-	v := reflect.ValueOf(&c).Elem()
+	setDefaults(reflect.ValueOf(&c).Elem())
+	return c
+}
+
+func setDefaults(v reflect.Value) {
 	for i := range v.NumField() {
 		tag, ok := v.Type().Field(i).Tag.Lookup("default")
 		if !ok {
+			if v.Field(i).Kind() == reflect.Struct {
+				setDefaults(v.Field(i))
+			}
 			continue
 		}
 		if err := setField(v.Field(i), tag); err != nil {
-			panic(fmt.Sprintf("default of %s: %v", v.Type().Field(i).Name, err)) // a constant of this file is wrong
+			panic(fmt.Sprintf("default of %s: %v", v.Type().Field(i).Name, err)) // a constant of this package is wrong
 		}
 	}
-	return c
 }
 
 func setField(f reflect.Value, text string) error {

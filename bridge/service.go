@@ -41,6 +41,7 @@ func (a *account) serveAPI() (stop func(), err error) {
 	service, err := a.ports.Serve(apiVersion, map[string]broker.Handler{
 		"status": a.statusVerb, "login": a.loginVerb, "logout": a.logoutVerb,
 		"pause": a.sendingVerb(a.link.Pause), "resume": a.sendingVerb(a.link.Resume),
+		"alert.test": a.w.alerts.test,
 	})
 	if err != nil {
 		return func() {}, fmt.Errorf("offer the api: %w", err)

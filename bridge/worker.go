@@ -51,6 +51,7 @@ type Worker struct {
 	conn   *broker.Conn
 	broker *broker.Broker
 	facts  *facts
+	alerts *alerting
 }
 
 // closing bounds each step of a shutdown that waits for somebody else.
@@ -74,7 +75,9 @@ func New(cfg Config, opts Options) (*Worker, error) {
 	if opts.Ready == nil {
 		opts.Ready = func(Info) {}
 	}
-	return &Worker{cfg: cfg, opts: opts, log: opts.Log, pace: pace, facts: newFacts(cfg.Account)}, nil
+	w := &Worker{cfg: cfg, opts: opts, log: opts.Log, pace: pace, facts: newFacts(cfg.Account)}
+	w.alerts = &alerting{w: w}
+	return w, nil
 }
 
 // Run works until the context ends and then shuts down in order: no new sends,
@@ -102,6 +105,7 @@ func (w *Worker) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer closeNATS()
+	defer w.alerts.end()
 	return w.serve(ctx)
 }
 
@@ -234,6 +238,7 @@ func (w *Worker) onNATS(connected bool, err error) {
 		err = fmt.Errorf("%s: %w", w.natsName(nil), err)
 	}
 	w.facts.nats(connected, err)
+	w.alerts.broker(!connected)
 	if connected {
 		w.log.Info().Msg("nats is there")
 	} else {
@@ -270,6 +275,7 @@ func (w *Worker) serve(ctx context.Context) error {
 func (w *Worker) waiting(o broker.Owner) {
 	reason := fmt.Sprintf("Another worker serves the account %s (host %s, process %d); this one waits.", w.cfg.Account, o.Host, o.PID)
 	w.facts.lease(false, reason)
+	w.alerts.end()
 	w.log.Warn().Str("account", w.cfg.Account).Str("host", o.Host).Int("pid", o.PID).Msg("another worker serves the account, waiting")
 }
 

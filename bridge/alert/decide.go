@@ -233,6 +233,7 @@ func (o outage) good(track string, c condition, now time.Time, l Limits) (outage
 	o.end(now)
 	if o.GoodSince.IsZero() {
 		o.GoodSince = now
+		o.Most = max(o.Most, c.backlog) // what came since the last record still waits
 	}
 	var out []Notice
 	good := now.Sub(o.GoodSince)

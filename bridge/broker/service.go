@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go/micro"
@@ -59,7 +60,8 @@ func (a *Account) Serve(version string, verbs map[string]Handler) (*Service, err
 		return nil, fmt.Errorf("offer the service: %w", err)
 	}
 	for verb, h := range verbs {
-		err := s.micro.AddEndpoint(verb, s.endpoint(verb, h), micro.WithEndpointSubject(a.APISubject(a.name, verb)))
+		name := strings.ReplaceAll(verb, ".", "-") // a name of the micro service has no dots
+		err := s.micro.AddEndpoint(name, s.endpoint(verb, h), micro.WithEndpointSubject(a.APISubject(a.name, verb)))
 		if err != nil {
 			s.Close()
 			return nil, fmt.Errorf("offer %s: %w", verb, err)

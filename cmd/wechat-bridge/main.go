@@ -44,6 +44,7 @@ type commands struct {
 	Get    getCmd    `cmd:"" help:"Print what became of a message."`
 	Login  loginCmd  `cmd:"" help:"Ask for a new login."`
 	Logout logoutCmd `cmd:"" help:"Log out of WeChat and stay logged out."`
+	Alert  alertCmd  `cmd:"" help:"Alerts: try whether people would be told."`
 	Pause  pauseCmd  `cmd:"" help:"Hold sends; messages are kept."`
 	Resume resumeCmd `cmd:"" help:"Let sends go on."`
 }
