@@ -13,6 +13,7 @@ type kind int
 const (
 	evStart         kind = iota // memory is loaded
 	evTimer                     // a planned moment has come
+	evJump                      // the machine slept, or a clock was set
 	evAllowed                   // the breaker lets an attempt through
 	evRefused                   // it does not, yet
 	evStep                      // a login asks a person for something
@@ -21,7 +22,6 @@ const (
 	evPoll                      // WeChat answered a poll
 	evHeld                      // WeChat holds the first poll instead of refusing it
 	evPollFault                 // a poll failed
-	evSlept                     // the machine slept during a poll
 	evTaken                     // the sink has stored the batch
 	evTakeFault                 // storage is away
 	evProbe                     // the cheap request was answered
@@ -47,7 +47,7 @@ type event struct {
 	missing  bool          // evProbeFault: the session has no cheap request
 	force    bool          // evLoginCommand
 	filled   bool          // evPoll: there is something to take
-	lasted   time.Duration // evPoll: how long it took; evRefused: how long the breaker stays shut
+	lasted   time.Duration // evPoll: how long it took; evRefused: how long the breaker stays shut; evJump: how far the clocks are apart
 	step     wechat.LoginStep
 	identity wechat.Identity
 	rung     wechat.Rung       // evLoginFault: which one failed; for the report

@@ -224,8 +224,16 @@ func (s *fakeSession) held(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		s.fake.mu.Lock()
-		defer s.fake.mu.Unlock()
-		return s.fake.after
+		hung, deaf, after := s.fake.hung, s.fake.deaf, s.fake.after
+		s.fake.mu.Unlock()
+		if !hung {
+			return after
+		}
+		if deaf {
+			<-s.fake.released
+		}
+		<-ctx.Done() // who hangs does not answer what it holds
+		return context.Cause(ctx)
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-s.closed:

@@ -1,7 +1,6 @@
 package link
 
 import (
-	"slices"
 	"time"
 
 	"wechat-bridge/bridge/wechat"
@@ -110,7 +109,7 @@ func (t *turn) reserve() bool {
 		t.wait(planAttempt, max(freeAt.Sub(t.now), floor))
 		return false
 	}
-	t.mem.Logins = append(slices.Clone(recentLogins(t.mem.Logins, t.now)), t.now)
+	t.mem.Logins = append(recentLogins(t.mem.Logins, t.now), t.now.Round(0))
 	t.reserved = true
 	t.save()
 	return true

@@ -9,7 +9,7 @@ import (
 // Limits bound what the link asks of WeChat. Zero fields take the defaults.
 type Limits struct {
 	LoginsPerHour int           // new logins by push or QR; default 6
-	LoginsPerDay  int           // default 20
+	LoginsPerDay  int           // default 20, at most 256
 	QRRenewals    int           // codes after the first that nobody scanned; default 10
 	Base          time.Duration // first back-off; default 1 s
 	Cap           time.Duration // longest back-off; default 60 s
@@ -49,6 +49,7 @@ func (l Limits) withDefaults() Limits {
 	}
 	setInt(&l.LoginsPerHour, 6)
 	setInt(&l.LoginsPerDay, 20)
+	l.LoginsPerDay = min(l.LoginsPerDay, maxLogins)
 	setInt(&l.QRRenewals, 10)
 	set(&l.Base, time.Second)
 	set(&l.Cap, time.Minute)

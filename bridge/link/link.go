@@ -131,6 +131,7 @@ func New(cfg Config) (*Link, error) {
 	if hold <= 0 {
 		hold = defaultHold
 	}
+	l.loop.read = readClocks()
 	l.hold, l.silence = hold, hold+cfg.Limits.Slack
 	l.loop.m = machine{limits: cfg.Limits, silence: l.silence, state: Starting, since: time.Now()}
 	l.snap = l.snapshot()

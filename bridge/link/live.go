@@ -110,8 +110,16 @@ func (t *turn) pollAgain(lasted time.Duration) {
 // pollFault is a poll that failed without opening the breaker, or the one that
 // should have proved a login.
 func (t *turn) pollFault(v classifier.Verdict) {
-	if t.proving && v.Class != classifier.RateLimited {
+	switch silent := v.Code == noPulse; {
+	case silent && t.slept():
+		t.poll()
+		return
+	case t.proving && v.Class != classifier.RateLimited:
 		t.unproved(v)
+		return
+	case silent:
+		t.work = resting
+		t.do(effect{does: fxTrip, verdict: v})
 		return
 	}
 	t.pollFails++
@@ -283,7 +291,7 @@ func (t *turn) opened(v classifier.Verdict) {
 		return
 	}
 	t.gen++
-	t.examine = v.Code == "no_pulse"
+	t.examine = v.Code == noPulse
 	if !t.examine {
 		t.do(effect{does: fxClose})
 	}

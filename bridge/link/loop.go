@@ -19,6 +19,7 @@ const (
 	logoutTime  = 15 * time.Second
 	endTime     = 5 * time.Second // for what is left when Run ends
 	grace       = 2 * time.Second // for a call to notice that its context ended
+	pollGrace   = 250 * time.Millisecond
 )
 
 // loop is what only Run's goroutine touches.
@@ -32,6 +33,7 @@ type loop struct {
 	probe    func(error) // the half-open probe, while an attempt runs
 	shown    Status
 	wg       sync.WaitGroup
+	read     func() reading // both clocks
 }
 
 // errRunTwice says that a link runs once: a new Run needs a new link.
@@ -63,23 +65,47 @@ func (l *Link) Run(ctx context.Context) error {
 func (l *Link) turn(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	clocks := l.loop.read()
 	for {
-		if at := l.loop.m.wake(); at.IsZero() {
-			timer.Stop()
-		} else {
-			timer.Reset(time.Until(at))
-		}
+		due := l.due()
+		timer.Reset(due)
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.mail.bell:
+			clocks = l.checkClocks(clocks, due)
 			for _, e := range l.mail.take() {
 				l.apply(e)
 			}
 		case <-timer.C:
+			clocks = l.checkClocks(clocks, due)
 			l.apply(event{kind: evTimer})
 		}
 	}
+}
+
+// due is how long the loop may sleep: until the machine wants something, and
+// while a session is open until the clocks are looked at.
+func (l *Link) due() time.Duration {
+	due := time.Hour
+	if at := l.loop.m.wake(); !at.IsZero() {
+		due = min(due, max(time.Until(at), 0))
+	}
+	if l.loop.session != nil {
+		due = min(due, tickTime)
+	}
+	return due
+}
+
+// checkClocks tells the machine that time stood still or a clock was set,
+// before it hears of anything else that happened meanwhile.
+func (l *Link) checkClocks(before reading, due time.Duration) reading {
+	now := l.loop.read()
+	if apart, jump := jumped(before, now, due); jump {
+		l.cfg.Log.Info().Str(fieldAccount, l.cfg.Account).Dur("clock_moved", apart).Dur("late", now.mono-before.mono-due).Msg(logJump)
+		l.apply(event{kind: evJump, lasted: apart})
+	}
+	return now
 }
 
 // startAside starts the observer and the saver; the function returned waits

@@ -299,20 +299,15 @@ func TestHowAPollEnds(t *testing.T) {
 	}{
 		"answer":                   {pollEnd{}, evPoll, "", nil},
 		"answer at the last":       {pollEnd{silent: true}, evPoll, "", nil},
-		"silence":                  {pollEnd{err: errSilent, silent: true}, evPollFault, "no_pulse", outcome{verdict: known("no_pulse"), hard: true}},
-		"the transport's time-out": {pollEnd{err: context.DeadlineExceeded, whole: true}, evPollFault, "no_pulse", outcome{verdict: known("no_pulse"), hard: true}},
+		"silence":                  {pollEnd{err: errSilent, silent: true}, evPollFault, "no_pulse", outcome{}},
+		"the transport's time-out": {pollEnd{err: context.DeadlineExceeded, whole: true}, evPollFault, "no_pulse", outcome{}},
 		"a time-out before":        {pollEnd{err: context.DeadlineExceeded}, evPollFault, "timeout", outcome{verdict: classifier.JudgeError(context.DeadlineExceeded)}},
-		"the machine slept":        {pollEnd{err: errSilent, silent: true, slept: true}, evSlept, "", outcome{}},
 		"given up by the link":     {pollEnd{err: context.Canceled, cancelled: true}, evPollFault, "", outcome{}},
-		"a fault while it slept":   {pollEnd{err: refusedConnection(), slept: true}, evPollFault, "connection_refused", outcome{verdict: netLost}},
+		"a fault":                  {pollEnd{err: refusedConnection()}, evPollFault, "connection_refused", outcome{verdict: netLost}},
 	} {
 		e, got := tc.end.judge()
 		if e.kind != tc.kind || e.verdict.Code != tc.code || got != tc.want {
 			t.Errorf("%s: event %v %q, outcome %v", name, e.kind, e.verdict.Code, got)
 		}
-	}
-	m, fx := play(live(), event{kind: evSlept})
-	if m.state != Connected || len(fx) != 1 || fx[0].does != fxPoll {
-		t.Errorf("state %s, effects %v after a sleep", m.state, kinds(fx))
 	}
 }

@@ -62,6 +62,7 @@ type machine struct {
 	goodSince                           time.Time // of the present run of good polls
 	lastPulse                           time.Time // last good answer to a poll or probe
 	checked                             time.Time // last time that one was asked for
+	awoke                               time.Time // last time that the clocks jumped
 	slowedUntil                         time.Time
 	polls, probes                       spacing
 	tries                               int // attempts that were answered "too often"
@@ -101,6 +102,8 @@ func (t *turn) handle(e event) {
 		t.timer()
 	case evOpened:
 		t.opened(e.verdict)
+	case evJump:
+		t.jumped(e.lasted)
 	case evLoginCommand:
 		t.answer(e, t.loginCommand(e.force))
 	case evLogoutCommand:
@@ -136,8 +139,6 @@ func (t *turn) ofThisSession(e event) {
 		t.held()
 	case evPollFault:
 		t.pollFault(e.verdict)
-	case evSlept:
-		t.poll()
 	case evTaken:
 		t.taken()
 	case evTakeFault:
@@ -179,6 +180,7 @@ func (t *turn) wait(p plan, d time.Duration) {
 func (t *turn) start(m memory) {
 	t.mem = m
 	t.outage = m.Attempt > 0 || m.Blocked != ""
+	t.save() // times that made no sense were bounded: that holds over the next start, too
 	switch {
 	case m.Blocked != "":
 		t.reason, _ = classifier.Known(m.Blocked)

@@ -176,26 +176,6 @@ func TestBackOffIsFullJitterBetweenFloorAndCap(t *testing.T) {
 	}
 }
 
-func TestSleepIsToldFromSilence(t *testing.T) {
-	const limit = 35 * time.Second
-	for name, tc := range map[string]struct {
-		monotonic, wall time.Duration
-		slept           bool
-	}{
-		"silence":                               {limit, limit, false},
-		"silence, noticed a little late":        {limit + 3*time.Second, limit + 3*time.Second, false},
-		"slept, monotonic clock stopped":        {limit, 8 * time.Hour, true},
-		"slept, monotonic clock went on":        {8 * time.Hour, 8 * time.Hour, true},
-		"wall clock set back during the poll":   {limit, -time.Hour, true},
-		"wall clock set forward by NTP a bit":   {limit, limit + time.Second, false},
-		"process stopped for a minute and woke": {limit + time.Minute, limit + time.Minute, true},
-	} {
-		if got := stoodStill(tc.monotonic, tc.wall, limit); got != tc.slept {
-			t.Errorf("%s: %v", name, got)
-		}
-	}
-}
-
 func TestMemorySurvivesGarbageAndClocks(t *testing.T) {
 	limits := Limits{}.withDefaults()
 	now := t0

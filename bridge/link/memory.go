@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"wechat-bridge/bridge/wechat"
@@ -30,7 +31,7 @@ var errNewer = errors.New("the connection's memory was written by a newer progra
 
 const (
 	memoryVersion = 1
-	maxLogins     = 256
+	maxLogins     = 256 // also the largest budget of a day
 )
 
 func (m memory) encode() ([]byte, error) {
@@ -68,16 +69,19 @@ func decodeMemory(b []byte, now time.Time, limits Limits) (memory, error) {
 	return m, nil
 }
 
-// recentLogins keeps those of the last day, as times of now's clock.
+// recentLogins keeps those of the last day, oldest first and at most maxLogins.
+// One in the future counts as of now, so that it ends like any other. They are
+// wall times, as they outlive the process; jumped keeps them right.
 func recentLogins(logins []time.Time, now time.Time) []time.Time {
+	now = now.Round(0)
 	var kept []time.Time
 	for _, t := range logins {
-		age := max(now.Sub(t), 0)
-		if age < 24*time.Hour && len(kept) < maxLogins {
+		if age := max(now.Sub(t), 0); age < 24*time.Hour {
 			kept = append(kept, now.Add(-age))
 		}
 	}
-	return kept
+	slices.SortFunc(kept, time.Time.Compare)
+	return kept[max(len(kept)-maxLogins, 0):]
 }
 
 func (m *memory) remember(id wechat.Identity) {

@@ -211,7 +211,7 @@ func (w *world) bad(v classifier.Verdict, noRung bool) {
 
 // reportOf is the report to the breaker that goes before the event.
 func (w *world) reportOf(v classifier.Verdict) {
-	if v.Final || v.Code == "no_pulse" {
+	if v.Final {
 		w.trip(v)
 	}
 }

@@ -16,6 +16,7 @@ const (
 	logSave   = "memory not stored"
 	logMemory = "memory unreadable, starting without it"
 	logClose  = "session closed with an error"
+	logJump   = "the machine slept or a clock was set"
 	logStuck  = "a call to WeChat did not end"
 
 	fieldAccount = "account"

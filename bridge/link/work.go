@@ -108,6 +108,9 @@ func loginFault(ctx context.Context, gen uint64, rung wechat.Rung, err error) ev
 	return e
 }
 
+// noPulse is the code of silence.
+const noPulse = "no_pulse"
+
 // poll waits for what happens, under a deadline: silence is a loss although
 // the socket is open. first is the poll that proves a login, which runs within
 // the breaker's probe.
@@ -126,10 +129,10 @@ func (l *Link) poll(ctx context.Context, gen uint64, s *session, first bool) {
 	start := time.Now()
 	held, cancel := context.WithTimeoutCause(ctx, l.silence, errSilent)
 	defer cancel()
-	batch, err := await(held, grace, s.Receive, nil)
+	batch, err := await(held, pollGrace, s.Receive, nil)
 	end := pollEnd{
 		err: err, cancelled: ctx.Err() != nil, silent: errors.Is(context.Cause(held), errSilent),
-		slept: slept(start, time.Now(), l.silence), whole: time.Since(start) >= l.hold,
+		whole: time.Since(start) >= l.hold,
 	}
 	e, outcome := end.judge()
 	done(outcome)
@@ -154,7 +157,6 @@ type pollEnd struct {
 	err       error
 	cancelled bool // by the link itself
 	silent    bool // the deadline has passed
-	slept     bool // ... but time stood still meanwhile
 	whole     bool // it lasted for at least the hold time
 }
 
@@ -166,31 +168,16 @@ func (p pollEnd) judge() (event, error) {
 		return event{kind: evPoll}, nil
 	case p.cancelled:
 		return e, outcome{}
-	case p.silent && p.slept:
-		return event{kind: evSlept}, outcome{}
 	case p.silent:
-		e.verdict, _ = classifier.Known("no_pulse")
-		return e, outcome{verdict: e.verdict, hard: true}
+		e.verdict, _ = classifier.Known(noPulse)
+		return e, outcome{} // whether it is a loss the machine decides: time may have stood still
 	}
 	e.verdict = classifier.JudgeError(p.err)
-	if e.verdict.Code == "timeout" && p.whole && !p.slept { // the transport was first to notice
+	if e.verdict.Code == "timeout" && p.whole { // the transport was first to notice
 		p.silent = true
 		return p.judge()
 	}
 	return e, report(e.verdict)
-}
-
-// slept says that the machine, or this process, stood still while a wait of
-// limit ran: then its end proves no silence. Both clocks are compared, as some
-// systems stop the monotonic one during sleep and others don't.
-func slept(start, end time.Time, limit time.Duration) bool {
-	return stoodStill(end.Sub(start), end.Round(0).Sub(start.Round(0)), limit)
-}
-
-func stoodStill(monotonic, wall, limit time.Duration) bool {
-	const tolerance = 5 * time.Second
-	apart := wall - monotonic
-	return apart > tolerance || apart < -tolerance || monotonic > limit+grace+tolerance
 }
 
 // take hands the batch to the sink.
