@@ -88,6 +88,31 @@ func TestRestart(t *testing.T) {
 	}
 }
 
+// A longer horizon is taken over at the next start: nobody could change the
+// embedded server's streams while it does not run.
+func TestALongerHorizonIsTakenOver(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sim.Options{})
+	r.start()
+	r.awaitConnected()
+	r.text("before", "Alice", "alice", "before")
+	r.final("before")
+	r.stopWorker()
+	r.cfg.Horizon = 30 * 24 * time.Hour
+	r.start()
+	r.awaitConnected()
+	stream, err := r.js.Stream(t.Context(), "WECHAT_STATUS")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if age := stream.CachedInfo().Config.MaxAge; age != r.cfg.Horizon {
+		t.Errorf("records are kept for %s", age)
+	}
+	if d := r.final("before"); d.State != wire.Sent {
+		t.Errorf("the record of before: %+v", d)
+	}
+}
+
 // Logged out from the phone: a confirmation there is enough, sends wait for it,
 // and what was said in the gap is told.
 func TestLogoutFromThePhone(t *testing.T) {

@@ -10,7 +10,10 @@ import (
 // BridgeUser is the embedded server's user with all rights.
 const BridgeUser = "bridge"
 
-const guestUser = "guest"
+const (
+	bridgeAccount = "BRIDGE"
+	guestUser     = "guest"
+)
 
 // accounts writes the two NATS accounts of the embedded server in the server's
 // configuration language. BRIDGE has JetStream; GUEST only imports. What guests
@@ -22,7 +25,7 @@ const guestUser = "guest"
 // guest's own account.
 func accounts(n Names, bridgePassword, guestPassword string, guest bool) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "accounts {\n BRIDGE {\n  jetstream: enabled\n  users: [{user: %s, password: %s}]\n", BridgeUser, strconv.Quote(bridgePassword))
+	fmt.Fprintf(&b, "accounts {\n %s {\n  jetstream: enabled\n  users: [{user: %s, password: %s}]\n", bridgeAccount, BridgeUser, strconv.Quote(bridgePassword))
 	if !guest {
 		b.WriteString(" }\n}\n")
 		return b.String()
@@ -37,10 +40,10 @@ func accounts(n Names, bridgePassword, guestPassword string, guest bool) string 
 	}
 	b.WriteString("  ]\n }\n GUEST {\n  imports: [\n")
 	for _, s := range services {
-		fmt.Fprintf(&b, "   {service: {account: BRIDGE, subject: %q}}\n", s.subject)
+		fmt.Fprintf(&b, "   {service: {account: %s, subject: %q}}\n", bridgeAccount, s.subject)
 	}
 	for _, s := range streams {
-		fmt.Fprintf(&b, "   {stream: {account: BRIDGE, subject: %q}}\n", s)
+		fmt.Fprintf(&b, "   {stream: {account: %s, subject: %q}}\n", bridgeAccount, s)
 	}
 	b.WriteString("  ]\n  mappings: {\n")
 	for kind, api := range guarded {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/rs/zerolog"
@@ -15,9 +16,19 @@ type Broker struct {
 }
 
 // Open makes sure that the layout is there and returns the broker. Errors are
-// those of Ensure.
+// those of Ensure. On the embedded server it also changes what was laid out
+// differently, as far as no message is lost by it.
 func Open(ctx context.Context, conn *Conn, layout Layout, log zerolog.Logger) (*Broker, error) {
-	if err := Ensure(ctx, conn.JS, layout); err != nil {
+	if conn.server != nil {
+		if err := mendOwn(ctx, conn.JS, layout, log); err != nil {
+			return nil, fmt.Errorf("open the streams: %w", err)
+		}
+	}
+	conflicts, err := ensure(ctx, conn.JS, layout)
+	if conn.server != nil {
+		ownConflicts(conflicts, conn.server.store)
+	}
+	if err := errors.Join(append(conflicts, err)...); err != nil {
 		return nil, fmt.Errorf("open the streams: %w", err)
 	}
 	return &Broker{Layout: layout, conn: conn, log: log}, nil

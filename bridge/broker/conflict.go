@@ -17,8 +17,9 @@ type ConflictError struct {
 	Field  string // as the server's JSON names it
 	Want   string
 	Got    string
-	// Command is the nats command line that mends it, for all fields of this
-	// stream that differ.
+	// Command is the command line that mends it, for all fields of this stream
+	// that differ: one of nats, or, for the embedded server, one that moves the
+	// stream away while the bridge does not run.
 	Command string
 }
 
@@ -95,16 +96,11 @@ var fields = []field{
 // compare reports the first field that differs, with the one command that
 // mends all.
 func compare(want, got jetstream.StreamConfig) error {
-	if v, err := strconv.Atoi(got.Metadata[schemaKey]); err == nil && v > Schema {
-		return &NewerError{Stream: got.Name, Got: v}
+	if err := newer(got); err != nil {
+		return err
 	}
 	want = tolerate(want, got)
-	var different []field
-	for _, f := range fields {
-		if f.get(want) != f.get(got) {
-			different = append(different, f)
-		}
-	}
+	different := differences(want, got)
 	if len(different) == 0 {
 		return nil
 	}
@@ -112,6 +108,23 @@ func compare(want, got jetstream.StreamConfig) error {
 	return &ConflictError{
 		Stream: got.Name, Field: f.name, Want: f.get(want), Got: f.get(got), Command: command(want, different),
 	}
+}
+
+func newer(got jetstream.StreamConfig) error {
+	if v, err := strconv.Atoi(got.Metadata[schemaKey]); err == nil && v > Schema {
+		return &NewerError{Stream: got.Name, Got: v}
+	}
+	return nil
+}
+
+func differences(want, got jetstream.StreamConfig) []field {
+	var different []field
+	for _, f := range fields {
+		if f.get(want) != f.get(got) {
+			different = append(different, f)
+		}
+	}
+	return different
 }
 
 // tolerate takes over what may differ: what the server adds by itself, a

@@ -56,6 +56,8 @@ type Conn struct {
 	NC *nats.Conn
 	JS jetstream.JetStream
 
+	server *Server // the embedded one, if it is that
+
 	mu    sync.Mutex
 	epoch uint64        // counts reconnects
 	again chan struct{} // closed at the next reconnect
@@ -65,7 +67,7 @@ type Conn struct {
 // connection. What waiting cannot mend, wrong credentials or certificates or an
 // unknown context, is *AccessError.
 func Connect(ctx context.Context, cfg ConnConfig) (*Conn, error) {
-	c := &Conn{again: make(chan struct{})}
+	c := &Conn{server: cfg.Server, again: make(chan struct{})}
 	opts, err := cfg.options(c)
 	if err != nil {
 		return nil, err

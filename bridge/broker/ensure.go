@@ -17,7 +17,14 @@ const ensureTimeout = 10 * time.Second
 // *ConflictError, a newer layout *NewerError; several are joined. It changes
 // nothing that exists and may be called again at any time.
 func Ensure(ctx context.Context, js jetstream.JetStream, l Layout) error {
-	var conflicts []error
+	conflicts, err := ensure(ctx, js, l)
+	if err != nil {
+		return err
+	}
+	return errors.Join(conflicts...)
+}
+
+func ensure(ctx context.Context, js jetstream.JetStream, l Layout) (conflicts []error, err error) {
 	for _, want := range l.Streams() {
 		err := ensureStream(ctx, js, want)
 		var conflict *ConflictError
@@ -26,10 +33,10 @@ func Ensure(ctx context.Context, js jetstream.JetStream, l Layout) error {
 		case errors.As(err, &conflict), errors.As(err, &newer):
 			conflicts = append(conflicts, err)
 		case err != nil:
-			return err
+			return nil, err
 		}
 	}
-	return errors.Join(conflicts...)
+	return conflicts, nil
 }
 
 func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) error {

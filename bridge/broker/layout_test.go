@@ -91,6 +91,20 @@ var conflicts = []struct {
 	}, "nats stream edit WECHAT_SEND --force --discard=new --dupe-window=100ms"},
 }
 
+// create makes a stream. One of the same name that was deleted just now may
+// still be in the way: the server removes its folder later.
+func create(t testing.TB, conn *Conn, cfg jetstream.StreamConfig) {
+	t.Helper()
+	var err error
+	eventually(t, "the stream "+cfg.Name, func() bool {
+		_, err = conn.JS.CreateStream(t.Context(), cfg)
+		return apiCode(err) != 10049
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestEnsureReportsEachConflict(t *testing.T) {
 	conn := connect(t, startServer(t))
 	l := NewLayout("wechat", testLimits())
@@ -98,7 +112,7 @@ func TestEnsureReportsEachConflict(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := tc.stream(l)
 			tc.change(&cfg)
-			must[jetstream.Stream](t)(conn.JS.CreateStream(t.Context(), cfg))
+			create(t, conn, cfg)
 			defer func() { _ = conn.JS.DeleteStream(context.Background(), cfg.Name) }()
 			var conflict *ConflictError
 			err := ensureStream(t.Context(), conn.JS, tc.stream(l))
@@ -148,7 +162,7 @@ func TestEnsureTolerates(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cfg := l.status()
 			change(&cfg)
-			must[jetstream.Stream](t)(conn.JS.CreateStream(t.Context(), cfg))
+			create(t, conn, cfg)
 			defer func() { _ = conn.JS.DeleteStream(context.Background(), cfg.Name) }()
 			if err := ensureStream(t.Context(), conn.JS, l.status()); err != nil {
 				t.Fatal(err)

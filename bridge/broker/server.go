@@ -40,6 +40,7 @@ const serverStart = 2 * time.Minute
 // Server is an embedded NATS server.
 type Server struct {
 	ns    *server.Server
+	store string // the folder of JetStream
 	guest bool
 	guard *guard // nil without guests
 }
@@ -59,7 +60,7 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	log := newServerLog(cfg.Log)
 	ns.SetLoggerV2(log, false, false, false)
 	ns.Start()
-	s := &Server{ns: ns, guest: guest}
+	s := &Server{ns: ns, store: cfg.StoreDir, guest: guest}
 	if err := s.wait(ctx, log.fatal); err != nil {
 		s.Close()
 		return nil, err
