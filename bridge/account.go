@@ -34,6 +34,7 @@ type account struct {
 	outbox    *outbox.Outbox
 	inlets    []*broker.Inlet // what the outbox reads from
 	publisher *publisher
+	observing sync.Mutex // one record after the other
 }
 
 // serveAccount works until the context ends or the lease is lost. Sends in
@@ -66,6 +67,7 @@ func (w *Worker) serveAccount(ctx context.Context, lease *broker.Lease) error {
 	links.Go(func() { fail(a.link.Run(linked)) })
 	tells.Go(func() { a.publisher.Run(telling) })
 	tells.Go(func() { a.beat(telling) })
+	tells.Go(func() { a.watchContacts(telling) })
 	tells.Go(func() { w.broker.WatchStrays(telling, answerStray) })
 	closeAPI, err := a.serveAPI()
 	if err != nil {
@@ -205,6 +207,12 @@ func (w *Worker) roots() (*x509.CertPool, error) {
 
 // observe hears each change of the link.
 func (a *account) observe(s link.Status) {
+	a.observing.Lock()
+	defer a.observing.Unlock()
+	a.tell(s)
+}
+
+func (a *account) tell(s link.Status) {
 	c := a.record(s)
 	a.publisher.Add(c)
 	a.w.alerts.observe(c)
@@ -214,7 +222,11 @@ func (a *account) observe(s link.Status) {
 func (a *account) connection() wire.Connection { return a.record(a.link.Status()) }
 
 func (a *account) record(s link.Status) wire.Connection {
-	return connectionRecord(s, a.transport.Abilities(), a.w.cfg.WechatEndpoint != "", a.backlog())
+	c := connectionRecord(s, a.transport.Abilities(), a.w.cfg.WechatEndpoint != "", a.backlog())
+	if c.State == wire.StateConnected && c.Reason == nil {
+		c.Reason = contactsReason(a.directory.Failure())
+	}
+	return c
 }
 
 // backlog is what waits; before the outbox is made there is none to ask.

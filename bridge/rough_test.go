@@ -19,7 +19,8 @@ import (
 )
 
 // Contacts that cannot be had while logging in cost no login: what needs none
-// goes out, the rest waits and is not refused.
+// goes out, the rest waits and is not refused. The connection's record tells
+// that they are missing, until they are there.
 func TestLoginHoldsWithoutContacts(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, sim.Options{})
@@ -42,11 +43,20 @@ func TestLoginHoldsWithoutContacts(t *testing.T) {
 	if d, _ := r.last("wechat.status.default.delivery.friend"); d.Final {
 		t.Errorf("to a friend who cannot be looked up yet: %+v", d)
 	}
+	r.eventually("the stored state tells what is missing", func() bool {
+		c := r.storedState()
+		return c.State == wire.StateConnected && c.Reason != nil && c.Reason.Code == "contacts_limited" &&
+			strings.Contains(c.Reason.Message, "contact list") && strings.Contains(c.Reason.MessageZH, "通讯录")
+	})
 	r.sim.ClearFaults() // the next try comes within minutes: the restart is quicker
 	r.stopWorker()
 	r.start()
 	r.awaitConnected()
 	r.reckon(0)
+	r.eventually("it does not tell so any more", func() bool {
+		c := r.storedState()
+		return c.State == wire.StateConnected && c.Reason == nil
+	})
 	r.noLoginSince(logins)
 	if logins[0] != 1 || logins[1] != 1 {
 		t.Errorf("logins, codes and pushes: %v", logins)

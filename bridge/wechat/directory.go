@@ -18,6 +18,7 @@ type Directory struct {
 	mu      sync.RWMutex
 	gen     uint64
 	loaded  bool
+	failure error         // of the last try to load the contact list
 	changed chan struct{} // nil while nobody waits
 	peers   map[string]Peer
 	index   [levels]map[string][]string // folded value → ids
@@ -52,7 +53,7 @@ func (d *Directory) Begin() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.gen++
-	d.loaded = false
+	d.loaded, d.failure = false, nil
 	d.clear()
 	d.signal()
 }
@@ -65,8 +66,31 @@ func (d *Directory) Loaded() {
 	if d.loaded {
 		return
 	}
-	d.loaded = true
+	d.loaded, d.failure = true, nil
 	d.signal()
+}
+
+// Failed says that the contact list could not be loaded, and why; it is tried
+// again.
+func (d *Directory) Failed(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.loaded || err == nil {
+		return
+	}
+	again := d.failure != nil && d.failure.Error() == err.Error()
+	d.failure = err
+	if !again {
+		d.signal()
+	}
+}
+
+// Failure is why the contact list could not be loaded; nil while it loads for
+// the first time and once it is there.
+func (d *Directory) Failure() error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.failure
 }
 
 // Put adds peers or replaces those with the same id. Peers without an id are

@@ -188,3 +188,33 @@ func BenchmarkResolve(b *testing.B) {
 		})
 	}
 }
+
+// Why the contact list is missing is known until it is there, and only a new
+// reason wakes who waits.
+func TestDirectoryTellsWhyContactsAreMissing(t *testing.T) {
+	d := NewDirectory(nil)
+	if d.Failure() != nil {
+		t.Error("a reason before the first try")
+	}
+	changed := d.Changed()
+	d.Failed(errors.New("refused"))
+	if !closed(changed) || d.Failure() == nil {
+		t.Error("nobody is told")
+	}
+	changed = d.Changed()
+	d.Failed(errors.New("refused"))
+	if closed(changed) {
+		t.Error("woken for nothing new")
+	}
+	d.Loaded()
+	d.Failed(errors.New("late"))
+	if d.Failure() != nil {
+		t.Errorf("loaded, and yet %v", d.Failure())
+	}
+	d.Begin()
+	d.Failed(errors.New("refused"))
+	d.Begin()
+	if d.Failure() != nil {
+		t.Error("another login's reason")
+	}
+}

@@ -17,10 +17,9 @@ import (
 
 const (
 	helperID        = "filehelper"
-	contactTries    = 12
-	contactRetryMax = 15 * time.Minute
-	contactPages    = 200 // pages of one contact list, against a seq that never ends
-	prefetchRooms   = 500 // rooms whose members are asked for unasked
+	contactRetryMax = 15 * time.Minute // for ever: without contacts nobody is found by name
+	contactPages    = 200              // pages of one contact list, against a seq that never ends
+	prefetchRooms   = 500              // rooms whose members are asked for unasked
 )
 
 // fixed are the accounts whose names never change (webwx).
@@ -176,7 +175,7 @@ func (p *people) firstTry() { p.once.Do(func() { close(p.tried) }) }
 
 func (p *people) step(ctx context.Context) {
 	now := time.Now()
-	if !p.loaded.Load() && p.tries < contactTries && !now.Before(p.retryAt) {
+	if !p.loaded.Load() && !now.Before(p.retryAt) {
 		p.load(ctx)
 		p.firstTry()
 	}
@@ -188,7 +187,7 @@ func (p *people) step(ctx context.Context) {
 // nextIn says when there is something to do next.
 func (p *people) nextIn(now time.Time) (time.Duration, bool) {
 	d, ok := p.lookups.nextIn(now)
-	if !p.loaded.Load() && p.tries < contactTries {
+	if !p.loaded.Load() {
 		r := max(p.retryAt.Sub(now), 0)
 		if !ok || r < d {
 			d, ok = r, true
@@ -198,7 +197,7 @@ func (p *people) nextIn(now time.Time) (time.Duration, bool) {
 }
 
 // load fetches the contact list once. When WeChat refuses (1205), the
-// directory stays loading, and the next try is slow.
+// directory stays loading and says why, and the next try is slow.
 func (p *people) load(ctx context.Context) {
 	p.tries++
 	err := p.pages(ctx)
@@ -208,6 +207,7 @@ func (p *people) load(ctx context.Context) {
 		p.dir.Loaded()
 		p.prefetch()
 	case ctx.Err() == nil:
+		p.dir.Failed(err)
 		p.retryAt = time.Now().Add(backoff(p.cfg.ContactRetry, contactRetryMax, p.tries-1, rand.Float64()))
 		p.log.Warn().Err(err).Str("event", "contacts_failed").Int("attempt", p.tries).Time("retry_at", p.retryAt).
 			Msg("the contact list could not be loaded; sending by id and receiving go on")

@@ -10,6 +10,7 @@ import (
 
 	"wechat-bridge/bridge/sim"
 	"wechat-bridge/bridge/wechat"
+	"wechat-bridge/classifier"
 )
 
 func TestContactsAndMembers(t *testing.T) {
@@ -92,7 +93,9 @@ func TestLoginHoldsWithoutContacts(t *testing.T) {
 	}
 }
 
-func TestContactRetriesAreSlowAndBounded(t *testing.T) {
+// The contact list is tried for ever: hours later it comes, without another
+// login, and until then the directory says why it is missing.
+func TestContactRetriesAreSlowAndGoOn(t *testing.T) {
 	bubble(t, func(w *world) {
 		w.fault(sim.Fault{On: []string{"webwxgetcontact"}, Do: "ret", Ret: 1205})
 		s, err := w.tr.Login(w.t.Context(), wechat.LoginRequest{Rung: wechat.QR})
@@ -102,9 +105,19 @@ func TestContactRetriesAreSlowAndBounded(t *testing.T) {
 		if n := w.sim.Requests("webwxgetcontact"); first != 1 || n > 7 {
 			t.Errorf("%d requests at once, %d in ten minutes", first, n)
 		}
-		time.Sleep(24 * time.Hour)
-		if n := w.sim.Requests("webwxgetcontact"); n != contactTries {
-			t.Errorf("%d requests in a day", n)
+		time.Sleep(4 * time.Hour)
+		before := w.sim.Requests("webwxgetcontact")
+		time.Sleep(time.Hour)
+		if n := w.sim.Requests("webwxgetcontact") - before; n < 4 || n > 8 {
+			t.Errorf("%d requests in a later hour", n)
+		}
+		if v := classifier.JudgeError(w.dir.Failure()); v.Code != "contacts_limited" {
+			t.Errorf("the directory says %v", w.dir.Failure())
+		}
+		w.sim.ClearFaults()
+		time.Sleep(contactRetryMax + time.Minute)
+		if _, err := w.dir.Resolve(wechat.Query{Name: "Heidi"}); err != nil || w.dir.Failure() != nil {
+			t.Errorf("after WeChat answers again: %v, %v", err, w.dir.Failure())
 		}
 		must(t, s.Close())
 	})
