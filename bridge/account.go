@@ -120,7 +120,7 @@ func (w *Worker) newAccount(ctx context.Context, lease *broker.Lease) (*account,
 	})
 	a.link, err = link.New(link.Config{
 		Account: w.cfg.Account, Transport: a.transport, Memory: lasting{ports.Vault(key, "link")},
-		Sink: a.inbox, Observe: a.observe, Log: w.log, Rand: rand.Float64,
+		Sink: a.inbox, Observe: a.observe, Fault: a.fault, Log: w.log, Rand: rand.Float64,
 	})
 	if err != nil {
 		return nil, err

@@ -38,7 +38,9 @@ func newSiren(t *testing.T) *siren {
 }
 
 // address is that of the channel, with a secret that signs.
-func (s *siren) address() string { return "webhook+" + s.URL + "/hook#whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" }
+func (s *siren) address() string {
+	return "webhook+" + s.URL + "/hook#whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+}
 
 func (s *siren) next(t *testing.T, want alert.Kind) alert.Alert {
 	t.Helper()

@@ -39,7 +39,7 @@ type lineKey struct {
 	Class     string `json:"class"`
 	Code      string `json:"code"`
 	Operation string `json:"operation"`
-	State     string `json:"state"`
+	At        string `json:"at"`
 	Was       string `json:"was"`
 	Verb      string `json:"verb"`
 	What      string `json:"what"`

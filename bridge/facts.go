@@ -30,6 +30,8 @@ type facts struct {
 	conn    wire.Connection
 	current func() wire.Connection // of the account that is served
 	sends   monitor.Business
+
+	faults faultBook
 }
 
 func newFacts(account string) *facts {

@@ -49,7 +49,9 @@ func (a *account) serveAPI() (stop func(), err error) {
 	return service.Close, nil
 }
 
-func (a *account) statusVerb(context.Context, []byte) (any, error) { return a.connection(), nil }
+func (a *account) statusVerb(context.Context, []byte) (any, error) {
+	return wire.Status{Connection: a.connection(), Faults: a.w.facts.faults.groups()}, nil
+}
 
 // LoginRequest is what the verb login takes.
 type LoginRequest struct {

@@ -223,6 +223,27 @@ type Connection struct {
 	LastSent   *time.Time `json:"last_sent,omitempty"`
 }
 
+// Status is what the verb status answers: the connection, and the kinds of
+// faults that were seen lately, the newest first.
+type Status struct {
+	Connection
+	Faults []FaultGroup `json:"faults,omitempty"`
+}
+
+// FaultGroup are faults of one kind, counted exactly since First.
+type FaultGroup struct {
+	Class     string    `json:"class"`
+	Code      string    `json:"code"`
+	Operation string    `json:"operation,omitempty"`
+	Count     int       `json:"count"`
+	First     time.Time `json:"first"`
+	Last      time.Time `json:"last"`
+	Message   string    `json:"message"`
+	MessageZH string    `json:"message_zh,omitempty"`
+	Fix       string    `json:"fix,omitempty"`
+	FixZH     string    `json:"fix_zh,omitempty"`
+}
+
 // Reason says why a connection is as it is.
 type Reason struct {
 	Class     string `json:"class"`

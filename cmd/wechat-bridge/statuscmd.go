@@ -22,16 +22,17 @@ func (statusCmd) Help() string { return "Example:\n  wechat-bridge status --json
 // Run asks the worker itself; if none answers it tells the last stored state.
 func (c *statusCmd) Run(t *terminal) error {
 	return c.with(t, func(ctx context.Context, client *broker.Client) error {
-		conn, err := c.connection(ctx, client)
+		status, err := c.status(ctx, client)
 		if errors.Is(err, broker.ErrNoWorker) {
 			return c.last(t, client)
 		}
 		if err != nil {
 			return err
 		}
-		if err := c.print(t, conn); err != nil {
+		if err := c.print(t, status); err != nil {
 			return err
 		}
+		conn := status.Connection
 		if conn.State != wire.StateConnected || conn.Sending == wire.SendingHeld || conn.Sending == wire.SendingPaused {
 			return exitError{code: exitUnhealthy} // as /readyz: a send would not go out now
 		}
@@ -39,17 +40,17 @@ func (c *statusCmd) Run(t *terminal) error {
 	})
 }
 
-// connection is how the worker says that its connection is.
-func (f *clientFlags) connection(ctx context.Context, client *broker.Client) (wire.Connection, error) {
-	var conn wire.Connection
+// status is how the worker says that it is.
+func (f *clientFlags) status(ctx context.Context, client *broker.Client) (wire.Status, error) {
+	var status wire.Status
 	body, err := client.Request(ctx, f.Account, "status", nil)
 	if err != nil {
-		return conn, err
+		return status, err
 	}
-	if err := json.Unmarshal(body, &conn); err != nil {
-		return conn, fmt.Errorf("the worker's answer cannot be read: %w", err)
+	if err := json.Unmarshal(body, &status); err != nil {
+		return status, fmt.Errorf("the worker's answer cannot be read: %w", err)
 	}
-	return conn, nil
+	return status, nil
 }
 
 // last tells what was stored by a worker that does not answer now. It has a
@@ -61,16 +62,17 @@ func (c *statusCmd) last(t *terminal, client *broker.Client) error {
 	if err != nil {
 		return err
 	}
-	if err := c.print(t, conn); err != nil {
+	if err := c.print(t, wire.Status{Connection: conn}); err != nil {
 		return err
 	}
 	return exitError{code: exitUnhealthy, msg: fmt.Sprintf(t.say("no worker answers; this is what was stored at %s", "没有 worker 应答；以上是 %s 保存的状态"), at.Local().Format(time.DateTime))}
 }
 
-func (c *statusCmd) print(t *terminal, conn wire.Connection) error {
+func (c *statusCmd) print(t *terminal, status wire.Status) error {
 	if c.JSON {
-		return printJSON(t, conn)
+		return printJSON(t, status)
 	}
+	conn := status.Connection
 	name := "-"
 	if conn.Identity != nil {
 		name = wire.Printable(conn.Identity.Name, 64)
@@ -96,6 +98,11 @@ func (c *statusCmd) print(t *terminal, conn wire.Connection) error {
 	}
 	if conn.LastPulse != nil {
 		row("last answer", "最近应答", conn.LastPulse.Local().Format(time.DateTime))
+	}
+	for _, f := range status.Faults {
+		row("fault", "故障", fmt.Sprintf(t.say("%s %s at %s, %d times, last %s: %s", "%s %s，操作 %s，%d 次，最近 %s：%s"),
+			wire.Printable(f.Class, 40), wire.Printable(f.Code, 60), wire.Printable(f.Operation, 40), f.Count,
+			f.Last.Local().Format(time.DateTime), wire.Printable(t.say(f.Message, f.MessageZH), 200)))
 	}
 	return nil
 }

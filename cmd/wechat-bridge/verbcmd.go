@@ -73,8 +73,8 @@ func (c *loginCmd) show(t *terminal, client *broker.Client) error {
 func (c *loginCmd) ask(t *terminal, client *broker.Client) (wire.Connection, error) {
 	ctx, cancel := c.within(t)
 	defer cancel()
-	conn, err := c.connection(ctx, client)
-	return conn, explain(t, err)
+	status, err := c.status(ctx, client)
+	return status.Connection, explain(t, err)
 }
 
 // logoutCmd ends the session.
