@@ -141,10 +141,13 @@ func (a *account) outboxConfig(lease *broker.Lease, memory wechat.Vault) outbox.
 		Abilities: a.transport.Abilities(),
 		Pace:      outbox.Pace{N: a.w.pace.N, Per: a.w.pace.Per, Daily: a.w.pace.Daily},
 		Memory:    memory,
-		TTL:       cfg.TTL, Horizon: cfg.Horizon, RecipientWait: cfg.RecipientWait, Grace: cfg.Grace,
+		TTL:       cfg.TTL, Horizon: cfg.Horizon, RecipientWait: orNone(cfg.RecipientWait), Grace: orNone(cfg.Grace),
 		MaxInFlight: cfg.MaxInFlight, Log: a.w.log,
 	}
 }
+
+// orNone makes 0 as short as can be: to the outbox 0 is its default.
+func orNone(d time.Duration) time.Duration { return max(d, time.Nanosecond) }
 
 func (w *Worker) sessionKey() (*broker.Key, error) {
 	path, create := w.cfg.SessionKey, false

@@ -80,14 +80,17 @@ func (a *account) logoutVerb(ctx context.Context, body []byte) (any, error) {
 	return a.connection(), nil
 }
 
-// sendingVerb holds sends or lets them go on. Resume also agrees to the account
-// that is logged in now, if it is another one than before.
-func (a *account) sendingVerb(do func()) broker.Handler {
-	return func(_ context.Context, body []byte) (any, error) {
+// sendingVerb holds sends or lets them go on; the answer tells the state after
+// it. Resume also agrees to the account that is logged in now, if it is another
+// one than before.
+func (a *account) sendingVerb(do func(context.Context) error) broker.Handler {
+	return func(ctx context.Context, body []byte) (any, error) {
 		if err := decodeRequest(body, &struct{}{}); err != nil {
 			return nil, err
 		}
-		do()
+		if err := do(ctx); err != nil {
+			return nil, refusal(err)
+		}
 		return a.connection(), nil
 	}
 }

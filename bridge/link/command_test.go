@@ -148,8 +148,9 @@ func TestAnotherIdentityHoldsSendsUntilAgreed(t *testing.T) {
 		crash(r, v)
 		r = start(t, f, v) // a crash does not make it forget whose backlog it is
 		check()
-		r.Resume()
-		pass(time.Second)
+		if err := r.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if s := r.Status(); s.Sending != Flowing || !s.Reason.OK() {
 			t.Errorf("status %+v", s)
 		}
@@ -166,8 +167,9 @@ func TestPauseOutlivesARestart(t *testing.T) {
 		f, v := newFake(), &vault{}
 		r := start(t, f, v)
 		r.until(Connected, 2*time.Second)
-		r.Pause()
-		pass(time.Second)
+		if err := r.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if s := r.Status(); s.Sending != Paused || s.State != Connected || s.Breaker.State != "closed" {
 			t.Errorf("status %+v", s)
 		}
@@ -182,7 +184,9 @@ func TestPauseOutlivesARestart(t *testing.T) {
 			t.Fatalf("Wait returned while paused: %v", err)
 		default:
 		}
-		r.Resume()
+		if err := r.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		if err := <-waited; err != nil {
 			t.Fatal(err)
 		}

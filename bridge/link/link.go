@@ -277,11 +277,17 @@ func (l *Link) Logout(ctx context.Context) error {
 	return l.command(ctx, event{kind: evLogoutCommand})
 }
 
-// Pause holds sends until Resume; it outlives the process.
-func (l *Link) Pause() { l.mail.put(event{kind: evPauseCommand}) }
+// Pause holds sends until Resume; it outlives the process. When it returns, the
+// status says so. The error is ErrStopped or the context's.
+func (l *Link) Pause(ctx context.Context) error {
+	return l.command(ctx, event{kind: evPauseCommand})
+}
 
-// Resume lets sends go on. It also agrees to a changed identity.
-func (l *Link) Resume() { l.mail.put(event{kind: evResumeCommand}) }
+// Resume lets sends go on. It also agrees to a changed identity. It returns as
+// Pause does.
+func (l *Link) Resume(ctx context.Context) error {
+	return l.command(ctx, event{kind: evResumeCommand})
+}
 
 // command gives an event to the loop and waits for its answer.
 func (l *Link) command(ctx context.Context, e event) error {

@@ -214,6 +214,16 @@ func (l *Link) apply(e event) {
 	}
 	l.logChange(before)
 	l.publish()
+	reply(e, fx)
+}
+
+// reply answers a command once the status tells what it did.
+func reply(e event, fx []effect) {
+	for _, f := range fx {
+		if f.does == fxAnswer && e.answer != nil {
+			e.answer <- f.err
+		}
+	}
 }
 
 // belongs keeps what an event carries, or drops it with its event.
@@ -260,10 +270,7 @@ func (l *Link) perform(f effect, e event) {
 		l.leave(e)
 	case fxSave:
 		l.saver.put(l.loop.m.mem)
-	case fxAnswer:
-		if e.answer != nil {
-			e.answer <- f.err
-		}
+	case fxAnswer: // by reply
 	}
 }
 

@@ -135,9 +135,9 @@ func hammer(ctx context.Context, l *Link) {
 		}
 		switch n % 50 {
 		case 10:
-			l.Pause()
+			_ = l.Pause(ctx)
 		case 20:
-			l.Resume()
+			_ = l.Resume(ctx)
 		case 30:
 			_ = l.Login(ctx, true, "")
 		}
