@@ -106,7 +106,7 @@ func (c *CodeDoc) writeRules(b *strings.Builder) {
 	b.WriteString("| rule | looks at | fits | source |\n|---|---|---|---|\n")
 	for _, r := range Rules() {
 		if r.Code == c.Code {
-			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", r.Name, r.Looks, cell(r.Fits), cell(r.Source))
+			fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", r.Name, r.Looks.EN, cell(r.Fits), cell(r.Source))
 		}
 	}
 }

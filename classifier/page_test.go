@@ -96,7 +96,7 @@ func TestExplain(t *testing.T) {
 		if got, ok := Explain(r.Name); !ok || got != r {
 			t.Errorf("%s: %+v %v", r.Name, got, ok)
 		}
-		if r.Source == "" || r.Looks == "" {
+		if r.Source == "" || r.Looks.EN == "" || r.Looks.ZH == "" {
 			t.Errorf("%+v", r)
 		}
 	}

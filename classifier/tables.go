@@ -8,39 +8,39 @@ import (
 
 // table is a group of rows that are looked at together.
 type table struct {
-	what string // for documentation: what the rows look at
+	what Text // for documentation: what the rows look at
 	rows []rule
 }
 
 // tables are all rows, in the order in which Judge looks at them.
 var tables = []table{
-	{"what the bridge did itself", []rule{ruleCancelled, ruleClosed, rulePrepare}},
-	{"WeChat's code", rules},
-	{"any code", anyCodeRules},
-	{"the status of the login code", wordRules},
-	{"HTTP status and body", answerRules},
-	{"the error below", causeRules},
-	{"how far the request got", phaseRules},
-	{"text about NATS", brokerRules},
-	{"WeChat's sentences", sentenceRules},
-	{"text about other services", foreignRules},
-	{"other services", abroadRules},
-	{"text of a library", libraryRules},
-	{"text about proxy and TLS", tunnelRules},
-	{"text about the way", wayRules},
-	{"text about a configuration", configRules},
-	{"text about an answer", answerTextRules},
-	{"last words of a library", endRules},
-	{"text around a cause", wrapperRules},
-	{"text about the bot itself", internalRules},
-	{"nothing", []rule{ruleUnknown}},
+	{Text{"what the bridge did itself", "桥接自身的操作"}, []rule{ruleCancelled, ruleClosed, rulePrepare}},
+	{Text{"WeChat's code", "微信返回码"}, rules},
+	{Text{"any code", "任意返回码"}, anyCodeRules},
+	{Text{"the status of the login code", "登录二维码状态"}, wordRules},
+	{Text{"HTTP status and body", "HTTP 状态与正文"}, answerRules},
+	{Text{"the error below", "底层错误"}, causeRules},
+	{Text{"how far the request got", "请求进度"}, phaseRules},
+	{Text{"text about NATS", "NATS 相关文本"}, brokerRules},
+	{Text{"WeChat's sentences", "微信提示语"}, sentenceRules},
+	{Text{"text about other services", "其他服务的文本"}, foreignRules},
+	{Text{"other services", "其他服务"}, abroadRules},
+	{Text{"text of a library", "程序库文本"}, libraryRules},
+	{Text{"text about proxy and TLS", "代理与 TLS 文本"}, tunnelRules},
+	{Text{"text about the way", "网络文本"}, wayRules},
+	{Text{"text about a configuration", "配置文本"}, configRules},
+	{Text{"text about an answer", "应答文本"}, answerTextRules},
+	{Text{"last words of a library", "程序库的结束语"}, endRules},
+	{Text{"text around a cause", "外层文本"}, wrapperRules},
+	{Text{"text about the bot itself", "机器人自身文本"}, internalRules},
+	{Text{"nothing", "无"}, []rule{ruleUnknown}},
 }
 
 // RuleDoc explains a row to a person.
 type RuleDoc struct {
 	Name   string // as in Verdict.Rule
 	Code   string // the code it leads to
-	Looks  string // what it looks at
+	Looks  Text   // what it looks at
 	Fits   string // what it fits, in short
 	Source string // where the knowledge comes from
 }
@@ -69,7 +69,7 @@ func Explain(rule string) (RuleDoc, bool) {
 	return RuleDoc{}, false
 }
 
-func (r *rule) doc(looks string) RuleDoc {
+func (r *rule) doc(looks Text) RuleDoc {
 	return RuleDoc{Name: r.name, Code: r.says, Looks: looks, Fits: r.describe(), Source: r.source}
 }
 
@@ -106,8 +106,18 @@ func (r *rule) describe() string {
 	if r.fresh {
 		add("within %s of a login with complete cookies", freshLogin)
 	}
-	if len(r.any) > 0 && r.any[0] != "" {
+	switch {
+	case len(r.any) == 0:
+	case r.any[0] == "":
+		add("anything else")
+	default:
 		add("%s", phrases(r.any))
+	}
+	if len(r.also) > 0 {
+		add("with %s", phrases(r.also))
+	}
+	if slices.ContainsFunc(abroadRules, func(a rule) bool { return a.name == r.name }) {
+		add("the same kinds of fault as on the way to WeChat")
 	}
 	if r.one {
 		add("not counted for the breaker when it concerns one message, room or contact call")
@@ -127,7 +137,7 @@ func phrases(list []string) string {
 	}
 	s := strings.Join(shown, ", ")
 	if len(list) > few {
-		s += fmt.Sprintf(" and %d more", len(list)-few)
+		s += fmt.Sprintf(" … (+%d)", len(list)-few)
 	}
 	return s
 }

@@ -47,6 +47,8 @@ type commands struct {
 	Alert  alertCmd  `cmd:"" help:"Alerts: try whether people would be told."`
 	Pause  pauseCmd  `cmd:"" help:"Hold sends; messages are kept."`
 	Resume resumeCmd `cmd:"" help:"Let sends go on."`
+
+	Classify classifyCmd `cmd:"" help:"Explain error texts: what they mean and what to do."`
 }
 
 // usageError is a wrong command line or configuration.
