@@ -32,7 +32,7 @@ var opNames = []rule{
 	{op: OpUpload, any: []string{"webwxuploadmedia", "uploadmedia", "getuploadurl", "upload_media", "cdn upload", "cdn_upload", "uploadfile", "上传"}},
 	{op: OpDownload, any: []string{"webwxgetmsgimg", "webwxgetvideo", "webwxgetvoice", "webwxgetmedia", "cdn download", "cdn_download", "inbound image", "download/decrypt"}},
 	{op: OpTyping, any: []string{"getconfig", "sendtyping", "typing_ticket", "typingticket", "typing send"}},
-	{op: OpRoom, any: []string{"createchatroom", "updatechatroom", "addmember", "roomadd", "建群", "拉群", "创建群", "踢出群"}},
+	{op: OpRoom, any: []string{"createchatroom", "updatechatroom", "addmember", "add_member", "roomadd", "create_group", "membercount", "入群", "拉人进", "建群", "拉群", "创建群", "踢出群"}},
 	{op: OpRevoke, any: []string{"webwxrevokemsg", "撤回消息"}},
 	{op: OpSend, any: []string{"webwxsendmsg", "webwxsendappmsg", "sendmessage", "send_message", "messagesend", "sendmsg", "send_msg", "send chunk", "sendtext", "sendmedia", "weixin reply", "发送"}},
 	{op: OpBatchContacts, any: []string{"batchgetcontact", "contactrawpayload", "批量获取联系人"}},

@@ -2,6 +2,7 @@ package classifier
 
 import (
 	_ "embed"
+	"strconv"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -22,6 +23,9 @@ func prepare(text string) (clean, torn string) {
 	if len(text) > maxHead+maxTail {
 		text = text[:maxHead] + "\n" + text[len(text)-maxTail:]
 	}
+	if strings.Contains(text, `\u`) || strings.Contains(text, `\x`) {
+		text += "\n" + unescaped(text)
+	}
 	if !wide(text) {
 		return plain(text), ""
 	}
@@ -30,6 +34,41 @@ func prepare(text string) (clean, torn string) {
 		torn = again
 	}
 	return folds.Replace(plain(text)) + again, torn
+}
+
+// unescaped reads the escapes of JSON and Python back: \u64cd, \xe6.
+func unescaped(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '\\' && i+1 < len(s) {
+			if r, n := escapedRune(s[i+1:]); n > 0 {
+				b.WriteRune(r)
+				i += n
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
+
+// escapedRune reads what follows a backslash: the rune, and how many bytes it took.
+func escapedRune(s string) (rune, int) {
+	digits := 0
+	switch s[0] {
+	case 'u':
+		digits = 4
+	case 'x':
+		digits = 2
+	}
+	if digits == 0 || len(s) <= digits {
+		return 0, 0
+	}
+	v, err := strconv.ParseUint(s[1:1+digits], 16, 32)
+	if err != nil {
+		return 0, 0
+	}
+	return rune(v), 1 + digits
 }
 
 func wide(s string) bool {
