@@ -85,6 +85,11 @@ func (b *Buffer) Sweep(ctx context.Context, from uint64, visit func(wire.Stored)
 	return b.a.conn.sweep(ctx, b.a.Outbox(), b.a.subject("outbox", b.a.name, "*"), from, visit)
 }
 
+// Next gives the first delivery from a sequence on; Seq 0 if there is none.
+func (b *Buffer) Next(ctx context.Context, from uint64) (wire.Stored, error) {
+	return b.a.conn.next(ctx, b.a.Outbox(), b.a.subject("outbox", b.a.name, "*"), from)
+}
+
 // Remove deletes one delivery; a missing one is no error.
 func (b *Buffer) Remove(ctx context.Context, seq uint64) error {
 	return b.a.conn.remove(ctx, b.a.Outbox(), seq)
@@ -101,6 +106,15 @@ func (b *Buffer) Count(ctx context.Context) (uint64, error) {
 		n += c
 	}
 	return n, nil
+}
+
+// next reads one message by direct get.
+func (c *Conn) next(ctx context.Context, stream, filter string, from uint64) (wire.Stored, error) {
+	m, _, err := c.peek(ctx, stream, place{Next: filter, Seq: max(from, 1)})
+	if err != nil {
+		return wire.Stored{}, fmt.Errorf("read %s: %w", stream, err)
+	}
+	return m.Stored, nil
 }
 
 // sweep reads a stream's messages in batches of direct gets, without a

@@ -323,6 +323,16 @@ func (in *Inlet) ack(ctx context.Context, reply string) error {
 	return err
 }
 
+// Waits tells whether a message is still in the queue, done by nobody. The
+// stream's leader is asked, so that it is never stale.
+func (in *Inlet) Waits(ctx context.Context, seq uint64) (bool, error) {
+	_, found, err := in.a.conn.read(ctx, in.stream, place{Seq: seq})
+	if err != nil {
+		return false, fmt.Errorf("look for %d in %s: %w", seq, in.stream, err)
+	}
+	return found, nil
+}
+
 // Held is the number of messages that were handed out and are not done.
 func (in *Inlet) Held() int {
 	in.mu.Lock()

@@ -66,8 +66,14 @@ func TestInletInOrderAndDone(t *testing.T) {
 		if m.At.IsZero() || m.Seq == 0 || m.Token != "default" {
 			t.Fatalf("message %+v", m)
 		}
+		if !must[bool](t)(in.Waits(t.Context(), m.Seq)) {
+			t.Fatalf("%d does not wait", m.Seq)
+		}
 		if err := in.Done(t.Context(), m.Seq); err != nil {
 			t.Fatal(err)
+		}
+		if must[bool](t)(in.Waits(t.Context(), m.Seq)) {
+			t.Fatalf("%d waits although it is done", m.Seq)
 		}
 	}
 	counts := must[map[string]uint64](t)(b.conn.perSubject(t.Context(), b.Send(), "wechat.send.*"))

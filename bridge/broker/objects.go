@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -46,7 +47,8 @@ func (o *Objects) Upload(ctx context.Context, name string) (int64, func(context.
 	return o.a.conn.object(ctx, o.a.Uploads(), name)
 }
 
-// Keep stores bytes under out/<name> once; the same name again is no error.
+// Keep stores bytes under out/<name> once; the same name again is no error. A
+// full bucket is wire.ErrFull.
 func (o *Objects) Keep(ctx context.Context, name string, r io.Reader) error {
 	bucket := o.a.Broker.Media()
 	_, _, err := o.a.conn.object(ctx, bucket, keptPrefix+name)
@@ -60,6 +62,40 @@ func (o *Objects) Keep(ctx context.Context, name string, r io.Reader) error {
 // Kept opens what Keep stored; errors are those of Upload.
 func (o *Objects) Kept(ctx context.Context, name string) (int64, func(context.Context) (io.ReadCloser, error), error) {
 	return o.a.conn.object(ctx, o.a.Broker.Media(), keptPrefix+name)
+}
+
+// Remove removes what Keep stored; a missing one is no error.
+func (o *Objects) Remove(ctx context.Context, name string) error {
+	return o.a.conn.dropObject(ctx, o.a.Broker.Media(), keptPrefix+name)
+}
+
+// dropObject purges an object's bytes and then its description, so that what
+// is interrupted is found again. nats.go's Delete would first store a marker,
+// for which a full bucket has no room.
+func (c *Conn) dropObject(ctx context.Context, bucket, name string) error {
+	ctx, cancel := withDeadline(ctx, requestTimeout)
+	defer cancel()
+	store, err := c.JS.ObjectStore(ctx, bucket)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", bucket, err)
+	}
+	info, err := store.GetInfo(ctx, name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) || errors.Is(err, jetstream.ErrNameRequired) {
+		return nil
+	}
+	if err != nil {
+		return objectError(bucket, name, err)
+	}
+	subjects := []string{"$O." + bucket + ".M." + base64.URLEncoding.EncodeToString([]byte(name))}
+	if safeToken.MatchString(info.NUID) { // else it is garbage, maybe a wildcard
+		subjects = append([]string{"$O." + bucket + ".C." + info.NUID}, subjects...)
+	}
+	for _, s := range subjects {
+		if err := c.request(ctx, "STREAM.PURGE.OBJ_"+bucket, map[string]any{"filter": s}, nil); err != nil {
+			return fmt.Errorf("remove %.128q from %s: %w", name, bucket, err)
+		}
+	}
+	return nil
 }
 
 func (c *Conn) put(ctx context.Context, bucket, name string, r io.Reader) (int64, string, error) {

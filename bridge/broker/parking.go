@@ -70,6 +70,13 @@ func (p *Parking) Tokens(ctx context.Context) ([]string, error) {
 	return tokens, nil
 }
 
+// Next gives the first item of the account and priority from a sequence on; Seq
+// 0 if there is none.
+func (p *Parking) Next(ctx context.Context, from uint64) (wire.Stored, error) {
+	s, err := p.a.conn.next(ctx, p.a.Parked(), p.a.subject("parked", p.a.name, p.priority, "*"), from)
+	return p.plain(s), err
+}
+
 // Sweep looks at all items of the account and priority, oldest first.
 func (p *Parking) Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error {
 	filter := p.a.subject("parked", p.a.name, p.priority, "*")

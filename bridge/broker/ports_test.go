@@ -153,6 +153,69 @@ func TestBuffer(t *testing.T) {
 	}
 }
 
+// Next finds one message without reading those behind it, of this account only.
+func TestNext(t *testing.T) {
+	b := openBroker(t, startServer(t))
+	a, other := account(t, b), must[*Account](t)(b.Account("other", AlwaysHeld(1)))
+	item := func(text string) []wire.Stored { return []wire.Stored{{Token: "normal", Body: []byte(text)}} }
+	must[uint64](t)(other.Buffer().Store(t.Context(), item("not ours")))
+	must[uint64](t)(a.Buffer().Store(t.Context(), item("first")))
+	must[uint64](t)(a.Buffer().Store(t.Context(), item("second")))
+	park := must[wire.Stored](t)(a.Parking("normal").Next(t.Context(), 0))
+	if park.Seq != 0 {
+		t.Errorf("an empty parking has %+v", park)
+	}
+	if err := a.Parking("normal").Park(t.Context(), wire.Stored{Token: "t", Body: []byte("parked"), MsgID: "m"}); err != nil {
+		t.Fatal(err)
+	}
+	if s := must[wire.Stored](t)(a.Parking("normal").Next(t.Context(), 1)); s.Seq != 1 || s.MsgID != "m" || string(s.Body) != "parked" {
+		t.Errorf("parked: %+v", s)
+	}
+	for from, want := range map[uint64]string{0: "first", 1: "first", 2: "first", 3: "second", 4: ""} {
+		if s := must[wire.Stored](t)(a.Buffer().Next(t.Context(), from)); string(s.Body) != want || (want == "") != (s.Seq == 0) {
+			t.Errorf("from %d: %+v, want %q", from, s, want)
+		}
+	}
+}
+
+// What was sent makes room again in a full bucket, and leaves nothing behind.
+func TestObjectsRemove(t *testing.T) {
+	b := openBroker(t, startServer(t))
+	o := account(t, b).Objects()
+	big := make([]byte, 20*mib)
+	n := 0
+	var err error
+	for ; err == nil && n < 10; n++ {
+		err = o.Keep(t.Context(), fmt.Sprint("m", n), bytes.NewReader(big))
+	}
+	if !errors.Is(err, wire.ErrFull) {
+		t.Fatalf("after %d: %v", n, err)
+	}
+	for range 2 { // the second time it is missing
+		if err := o.Remove(t.Context(), "m0"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := o.Kept(t.Context(), "m0"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it is still there: %v", err)
+	}
+	if err := o.Keep(t.Context(), "again", bytes.NewReader(big)); err != nil {
+		t.Errorf("no room after a removal: %v", err)
+	}
+	for i := range n {
+		if err := o.Remove(t.Context(), fmt.Sprint("m", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.Remove(t.Context(), "again"); err != nil {
+		t.Fatal(err)
+	}
+	left := must[map[string]uint64](t)(b.conn.perSubject(t.Context(), "OBJ_"+b.Media(), ">"))
+	if len(left) != 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}
+
 func TestSweepOfMoreThanOneBatch(t *testing.T) {
 	b := openBroker(t, startServer(t))
 	buf := account(t, b).Buffer()

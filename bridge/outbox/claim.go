@@ -9,10 +9,9 @@ import (
 	"wechat-bridge/bridge/wire"
 )
 
-// claim makes an entry's id its own, or ends it. An entry that has nothing to
-// store (rejected, a repeat, gone further before a crash) is left without
-// items. The error is the context's.
-func (in *intake) claim(ctx context.Context, e *entry, r *wire.Rejection) error {
+// claim makes an entry's id its own, or ends it. The error is the context's.
+func (in *intake) claim(ctx context.Context, e *entry) error {
+	r := e.why
 	if r == nil {
 		r = in.check(e.cmd)
 	}
@@ -30,9 +29,7 @@ func (in *intake) claim(ctx context.Context, e *entry, r *wire.Rejection) error 
 	if r == nil {
 		return in.accept(ctx, e)
 	}
-	err := in.reject(ctx, e, r)
-	e.items = nil
-	return err
+	return in.reject(ctx, e, r)
 }
 
 // check refuses what the transport can never do.
@@ -81,6 +78,9 @@ func (in *intake) itemize(e *entry) *wire.Rejection {
 		if c.Kind == wire.KindRevoke {
 			it.Revoke = e.target
 		}
+		if c.Media != nil {
+			it.Media = &kept{Object: keptName(e.key, e.command()), Name: mediaName(c)}
+		}
 		if c.List {
 			it.ID, it.Key = wire.PartID(e.id, n+1), wire.PartKey(e.key, n+1)
 			it.List, it.Part, it.Parts = e.id, n+1, len(c.To)
@@ -95,11 +95,16 @@ func (in *intake) accept(ctx context.Context, e *entry) error {
 	after := make([]uint64, 1+len(e.items)) // of the chain itself and of a list's parts
 	for {
 		last, stored, err := in.tryAccept(ctx, e, after)
-		if err != nil || stored {
+		if err != nil {
 			return err
+		}
+		if stored {
+			e.left = toStore
+			return nil
 		}
 		switch decideClaim(&last, e.command(), e.items[0].Digest) {
 		case claimMine:
+			e.left = toStore
 			in.own(e, last.seq)
 			return nil
 		case claimFree:
@@ -107,13 +112,26 @@ func (in *intake) accept(ctx context.Context, e *entry) error {
 				return err
 			}
 		case claimConflict:
-			e.items = nil
 			return in.conflict(ctx, e, idConflict(e.id))
+		case claimDone:
+			return in.goneOn(ctx, e, &last)
 		default:
-			e.items = nil
 			return nil
 		}
 	}
+}
+
+// goneOn is for a command that a former process has stored. Its medium is
+// copied before it is acknowledged, and removed when it has ended.
+func (in *intake) goneOn(ctx context.Context, e *entry, last *record) error {
+	switch {
+	case e.cmd.Media == nil:
+		return nil
+	case last.of(e.command()) && !last.State.Final():
+		e.left = onlyMedia
+		return nil
+	}
+	return in.lists.dropMedium(ctx, e.items[0])
 }
 
 func (e *entry) command() command { return command{e.stored.Seq, e.stored.At} }

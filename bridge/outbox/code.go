@@ -12,6 +12,8 @@ const (
 	codeUnsupported     = "unsupported_by_transport" // the transport cannot do it
 	codeTooLarge        = "media_too_large"          // larger than the transport takes
 	codeNoObject        = "object_unreadable"        // missing, a link, or not to be read in time
+	codeMediaFull       = "media_store_full"         // no room to keep a medium until it is sent
+	codeMediaNotKept    = "media_store_unavailable"  // the store took no medium for a while
 	codeMediaAway       = "media_unavailable"        // a kept medium cannot be read now
 	codeExpired         = "expired"                  // its time was over
 	codeUnknownID       = "unknown_id"               // revoke names nothing that was sent

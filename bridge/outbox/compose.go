@@ -91,9 +91,20 @@ func (c *courier) rejectNow(d *delivery, r *wire.Rejection, candidates []wire.Pe
 	return &o
 }
 
-// media opens what intake has kept.
+// media opens what intake has kept. Where it is missing it is to come as long
+// as its command waits to be acknowledged; and it may have come in between.
 func (c *courier) media(d *delivery) (*wechat.OutMedia, *outcome) {
 	size, open, err := c.cfg.Objects.Kept(c.ctx, d.Media.Object)
+	if gone(err) {
+		waits, unsure := c.cfg.Commands.Waits(c.ctx, d.StreamSeq)
+		if unsure != nil {
+			return nil, c.noMedia(d, unsure)
+		}
+		if waits {
+			return nil, &outcome{what: repeat, wait: min(holdTime, max(minMediaWait, time.Since(d.since)/4))}
+		}
+		size, open, err = c.cfg.Objects.Kept(c.ctx, d.Media.Object)
+	}
 	if err != nil {
 		return nil, c.noMedia(d, err)
 	}
@@ -104,12 +115,15 @@ func (c *courier) media(d *delivery) (*wechat.OutMedia, *outcome) {
 	}, nil
 }
 
+// gone reports that an object is not there.
+func gone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) }
+
 // noMedia waits for a NATS that is away, and gives up what it has forgotten.
 func (c *courier) noMedia(d *delivery, err error) *outcome {
 	if c.ctx.Err() != nil {
 		return &outcome{what: left}
 	}
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrInvalid) {
+	if !gone(err) {
 		d.tries++
 		c.log.Warn().Err(err).Str("event", "outbox_media").Str("key", d.Key).Msg("a kept medium cannot be read")
 		return &outcome{what: repeat, wait: backoff(time.Second, time.Minute, d.tries, 0.5)}

@@ -23,9 +23,9 @@ type Config struct {
 	Account string
 	Epoch   uint64 // of the lease; higher than that of any former worker
 
-	Commands Inlet // wechat.send.<account>
-	Normal   Inlet // wechat.outbox.<account>.normal
-	High     Inlet // wechat.outbox.<account>.high, or nil
+	Commands Commands // wechat.send.<account>
+	Normal   Inlet    // wechat.outbox.<account>.normal
+	High     Inlet    // wechat.outbox.<account>.high, or nil
 	Ledger   Ledger
 	Buffer   Buffer
 	Parking  Parking
@@ -63,6 +63,7 @@ const (
 	loadPatience = 10 * time.Second // in memory for contacts that load, then parked
 	markTime     = 5 * time.Second  // to write sending while admitted
 	holdTime     = 2 * time.Second  // before looking again at what is not ready
+	minMediaWait = 20 * time.Millisecond
 )
 
 func (c Config) withDefaults() Config {
@@ -104,10 +105,10 @@ func New(cfg Config) *Outbox {
 	cfg.Log = cfg.Log.With().Str("account", cfg.Account).Logger()
 	counts := &counts{cfg: cfg}
 	ch := &chain{ledger: cfg.Ledger, account: cfg.Account, epoch: cfg.Epoch, log: cfg.Log}
-	ls := newLists(ch)
+	ls := newLists(ch, cfg.Objects)
 	ex := newExpirer(cfg, ch, ls, counts)
 	return &Outbox{
-		intake:  newIntake(cfg, ch, ex, counts),
+		intake:  newIntake(cfg, ch, ls, ex, counts),
 		courier: newCourier(cfg, ch, ls, ex, counts),
 		expirer: ex,
 		counts:  counts,

@@ -2,7 +2,6 @@ package outbox
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,24 +58,20 @@ func (c *counts) run(ctx context.Context) error {
 	return nil
 }
 
-var errEnough = errors.New("seen enough")
-
 // look finds the oldest delivery in buffer and parking.
 func (c *counts) look(ctx context.Context) {
 	var oldest time.Time
-	first := func(s wire.Stored) error {
+	for _, next := range []func(context.Context, uint64) (wire.Stored, error){c.cfg.Buffer.Next, c.cfg.Parking.Next} {
+		s, err := next(ctx, 0)
+		if err != nil {
+			return // NATS is away: keep what is known
+		}
 		at := s.At
 		if it, err := decodeItem(s.Body); err == nil {
 			at = it.At
 		}
-		if oldest.IsZero() || at.Before(oldest) {
+		if s.Seq > 0 && (oldest.IsZero() || at.Before(oldest)) {
 			oldest = at
-		}
-		return errEnough
-	}
-	for _, sweep := range []func(context.Context, uint64, func(wire.Stored) error) error{c.cfg.Buffer.Sweep, c.cfg.Parking.Sweep} {
-		if err := sweep(ctx, 0, first); err != nil && !errors.Is(err, errEnough) {
-			return // NATS is away: keep what is known
 		}
 	}
 	c.mu.Lock()

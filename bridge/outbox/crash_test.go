@@ -127,6 +127,9 @@ func (w *world) verifyStory(t testing.TB, crashed bool) {
 	if w.chat.twoAt != "" {
 		t.Errorf("two sends to %s at once", w.chat.twoAt)
 	}
+	if len(w.kept) != 0 {
+		t.Errorf("%d media are left", len(w.kept))
+	}
 }
 
 // faults says what goes wrong with each call.

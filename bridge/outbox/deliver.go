@@ -73,12 +73,10 @@ func (c *courier) finish(l *lane, d *delivery, o outcome) {
 		return
 	}
 	c.post(func() { c.freed(l, d) })
-	if d.List != "" {
-		if err := c.lists.mark(c.work, d.item, d.trace, o.state); errors.Is(err, wire.ErrInvalid) {
-			c.log.Error().Err(err).Str("event", "outbox_list").Str("key", d.Key).Msg("a list does not learn of its part")
-		} else if err != nil {
-			return
-		}
+	if err := c.lists.ended(c.work, d.item, d.trace, o.state); errors.Is(err, wire.ErrInvalid) {
+		c.log.Error().Err(err).Str("event", "outbox_list").Str("key", d.Key).Msg("a list does not learn of its part")
+	} else if err != nil {
+		return
 	}
 	if d.queue != nil {
 		if !c.unpark(c.work, d.seq) {

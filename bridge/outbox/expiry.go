@@ -22,6 +22,9 @@ const maxDue = 16_384
 // at again.
 const lookAgainAfter = 20 * time.Second
 
+// expireAtOnce is how many deliveries are ended side by side.
+const expireAtOnce = 16
+
 // due is when a delivery expires and where it rests.
 type due struct {
 	at     int64 // unix milliseconds
@@ -137,8 +140,9 @@ func (e *expirer) run(ctx context.Context) error {
 		case wait > 0:
 			e.rest(ctx, wait)
 		default:
-			if e.expire(ctx, d) != nil {
-				return nil
+			all := e.alsoDue(time.Now(), d)
+			if err := each(expireAtOnce, all, func(d due) error { return e.expire(ctx, d) }); err != nil {
+				return unlessEnded(ctx, err)
 			}
 		}
 	}
@@ -176,6 +180,17 @@ func (e *expirer) next(now time.Time) (d due, wait time.Duration, todo sweep) {
 		return d, min(wait, first), sweepNothing
 	}
 	return heap.Pop(&e.heap).(due), 0, sweepNothing
+}
+
+// alsoDue pops what is due together with the first one, at most a batch.
+func (e *expirer) alsoDue(now time.Time, first due) []due {
+	all := []due{first}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for len(all) < 4*expireAtOnce && len(e.heap) > 0 && e.heap[0].at <= now.UnixMilli() {
+		all = append(all, heap.Pop(&e.heap).(due))
+	}
+	return all
 }
 
 func (e *expirer) rest(ctx context.Context, wait time.Duration) {
@@ -236,6 +251,9 @@ func (e *expirer) expire(ctx context.Context, d due) error {
 		return e.remove(ctx, d)
 	}
 	last, err := e.chain.last(ctx, it.Key)
+	if errors.Is(err, wire.ErrInvalid) { // it can have no records
+		return e.remove(ctx, d)
+	}
 	if err != nil {
 		return err
 	}
@@ -268,10 +286,12 @@ func decideExpiry(last *record, it *item, account string, me worker, now time.Ti
 
 // clear removes what is final.
 func (e *expirer) clear(ctx context.Context, d due, s wire.Stored, it *item, last *record) error {
-	if it.List != "" && last.of(it.command()) {
-		if err := e.lists.mark(ctx, it, s.Trace, finalState(last)); err != nil {
-			return err
-		}
+	state := wire.Rejected // a later command can have its id only then
+	if last.of(it.command()) {
+		state = finalState(last)
+	}
+	if err := e.lists.ended(ctx, it, s.Trace, state); err != nil {
+		return err
 	}
 	if err := e.remove(ctx, d); err != nil {
 		return err
@@ -281,20 +301,13 @@ func (e *expirer) clear(ctx context.Context, d due, s wire.Stored, it *item, las
 }
 
 // read gets one message; another sequence says that it is gone.
-func (e *expirer) read(ctx context.Context, d due) (wire.Stored, error) {
-	sweep := e.cfg.Buffer.Sweep
+func (e *expirer) read(ctx context.Context, d due) (got wire.Stored, err error) {
+	next := e.cfg.Buffer.Next
 	if d.parked {
-		sweep = e.cfg.Parking.Sweep
+		next = e.cfg.Parking.Next
 	}
-	var got wire.Stored
-	err := persist(ctx, e.log, "read expired", func() error {
-		err := sweep(ctx, d.seq, func(s wire.Stored) error {
-			got = s
-			return errEnough
-		})
-		if errors.Is(err, errEnough) {
-			return nil
-		}
+	err = persist(ctx, e.log, "read expired", func() (err error) {
+		got, err = next(ctx, d.seq)
 		return err
 	})
 	return got, err

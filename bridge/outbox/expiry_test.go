@@ -144,6 +144,31 @@ func TestExpiryWithoutALedger(t *testing.T) {
 	})
 }
 
+// Thousands that are due together end within a minute, where each question to
+// NATS takes 10 ms.
+func TestManyExpireTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		p := w.start(t, 1)
+		p.gate.set(false)
+		names := numbered("e", 3000)
+		for _, n := range names {
+			w.publish(fmt.Sprintf(`{"id":%q,"to":"Alice","text":"x","ttl":"1h"}`, n))
+		}
+		pass(time.Minute)
+		p.crash()
+		q := w.start(t, 2, func(p *process, _ *Config) {
+			p.gate.open = false
+			p.lag = func(string, bool) time.Duration { return 5 * time.Millisecond }
+		})
+		pass(60 * time.Minute)
+		if n := w.count(t, names, wire.Expired); n != len(names) {
+			t.Errorf("%d of %d have expired", n, len(names))
+		}
+		q.stop()
+	})
+}
+
 // The heap keeps what is due first, and finds the rest when its time comes.
 func TestHeapStaysSmall(t *testing.T) {
 	e := newExpirer(Config{}, nil, nil, &counts{})

@@ -80,6 +80,7 @@ type world struct {
 	kept     map[string][]byte
 	cut      int    // so many kept media break off while they are read
 	full     bool   // the buffer refuses
+	noRoom   bool   // for media
 	refuse   string // keys that begin so are no keys to the ledger
 	chat     *fakeChat
 }
@@ -253,8 +254,9 @@ func (i *inlet) Fetch(ctx context.Context, limit int) ([]wire.Stored, error) {
 			}
 		}
 		err := i.p.call(i.name+".fetch", func() error {
+			size := 0
 			for m := range i.s.from(i.cursor + 1) {
-				if len(got) == limit {
+				if size += len(m.Body); len(got) == limit || len(got) > 0 && size > 8<<20 {
 					break
 				}
 				got = append(got, m)
@@ -268,4 +270,9 @@ func (i *inlet) Fetch(ctx context.Context, limit int) ([]wire.Stored, error) {
 
 func (i *inlet) Done(_ context.Context, seq uint64) error {
 	return i.p.call(i.name+".done", func() error { i.s.remove(seq); return nil })
+}
+
+func (i *inlet) Waits(_ context.Context, seq uint64) (waits bool, err error) {
+	err = i.p.call(i.name+".waits", func() error { waits = i.s.live[seq]; return nil })
+	return waits, err
 }

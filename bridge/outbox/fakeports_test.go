@@ -94,6 +94,25 @@ func (b buffer) Sweep(_ context.Context, from uint64, visit func(wire.Stored) er
 	return b.sweep("buffer.sweep", &b.w.outbox, from, visit)
 }
 
+func (b buffer) Next(_ context.Context, from uint64) (wire.Stored, error) {
+	return b.next("buffer.next", &b.w.outbox, from)
+}
+
+func (k parking) Next(_ context.Context, from uint64) (wire.Stored, error) {
+	return k.next("parking.next", &k.w.parked, from)
+}
+
+func (p *proc) next(op string, s *stream, from uint64) (got wire.Stored, err error) {
+	err = p.call(op, func() error {
+		for m := range s.from(from) {
+			got = m
+			break
+		}
+		return nil
+	})
+	return got, err
+}
+
 func (p *proc) sweep(op string, s *stream, from uint64, visit func(wire.Stored) error) error {
 	var all []wire.Stored
 	if err := p.call(op, func() error { all = slices.Collect(s.from(from)); return nil }); err != nil {
@@ -202,7 +221,17 @@ func (o objects) Keep(_ context.Context, name string, r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	return o.call("objects.keep", func() error { o.w.kept[name] = b; return nil })
+	return o.call("objects.keep", func() error {
+		if o.w.noRoom {
+			return wire.ErrFull
+		}
+		o.w.kept[name] = b
+		return nil
+	})
+}
+
+func (o objects) Remove(_ context.Context, name string) error {
+	return o.call("objects.remove", func() error { delete(o.w.kept, name); return nil })
 }
 
 func (o objects) Kept(_ context.Context, name string) (size int64, f opener, err error) {

@@ -16,6 +16,8 @@ type front struct {
 	looking bool
 }
 
+var errEnough = errors.New("seen enough")
+
 // readFront looks at the first deliveries that wait in the buffer after a
 // sequence.
 func (c *courier) readFront(after uint64, limit int) (front, error) {

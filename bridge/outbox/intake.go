@@ -15,72 +15,86 @@ import (
 // intake takes commands off wechat.send: each is rejected, or claimed,
 // stored in the buffer and acknowledged. It runs whether WeChat is there or
 // not. A crash between any two steps repeats them without harm.
+//
+// A medium is copied beside all that: its delivery is stored at once, in
+// order, and its command acknowledged when the medium rests where only the
+// bridge writes. So the courier, which finds the medium missing, knows by the
+// command that it is to come.
 type intake struct {
 	cfg     Config
 	chain   *chain
+	lists   *lists
 	expirer *expirer
 	counts  *counts
 	log     zerolog.Logger
 
-	line  []*entry      // in order, not stored yet
-	taken atomic.Int64  // commands that were read and are not stored yet
-	ready chan struct{} // a medium has been kept
-	media chan struct{} // bounds how many are copied at once
-	jobs  jobs
+	taken  atomic.Int64 // commands that were read and are not stored yet
+	copies *copies
+	jobs   jobs
+	me     worker
 }
 
 const (
 	claimsAtOnce = 32  // of one batch
-	copiesAtOnce = 8   // media
-	maxLine      = 500 // commands that wait behind a medium; then nothing more is read
 	storeSize    = 200 // deliveries of one write to the buffer
+	storeBytes   = 8 << 20
 	fullTime     = time.Second
 )
 
 // entry is one command on its way through intake.
 type entry struct {
-	stored wire.Stored
+	stored wire.Stored // without its body
 	cmd    *wire.Command
 	id     string
 	key    string
 	target string // the key of what a revoke takes back
 	items  []*item
-	to     []string // its recipients
 	trace  string
-	// kept is closed when the medium rests under out/ and the entry can go on;
-	// nil where there is none.
-	kept chan struct{}
+	why    *wire.Rejection // it is to be rejected
+	left   todo
 }
 
-func newIntake(cfg Config, ch *chain, ex *expirer, counts *counts) *intake {
-	return &intake{
-		cfg: cfg, chain: ch, expirer: ex, counts: counts, log: cfg.Log,
-		ready: make(chan struct{}, 1), media: make(chan struct{}, copiesAtOnce),
-	}
+// todo is what is left to be done for a command once its id is decided.
+type todo int
+
+const (
+	nothing   todo = iota // it is rejected, a repeat, or over
+	onlyMedia             // a former process stored it; the medium may be missing
+	toStore               // deliveries, and the medium if there is one
+)
+
+func newIntake(cfg Config, ch *chain, ls *lists, ex *expirer, counts *counts) *intake {
+	return &intake{cfg: cfg, chain: ch, lists: ls, expirer: ex, counts: counts, log: cfg.Log, copies: newCopies()}
 }
 
 func (in *intake) run(ctx context.Context) error {
+	in.me = worker{in.cfg.Epoch, time.Now()}
 	batches := make(chan []wire.Stored)
 	in.jobs.Go(func() { in.fetch(ctx, batches) })
 	defer in.jobs.wg.Wait()
 	for {
 		more := batches
-		if len(in.line) >= maxLine {
+		if in.copies.full() {
 			more = nil
 		}
 		select {
 		case got := <-more:
-			if in.claimAll(ctx, got) != nil {
-				return nil
+			if err := in.takeIn(ctx, got); err != nil {
+				return unlessEnded(ctx, err)
 			}
-		case <-in.ready:
+		case <-in.copies.freed:
 		case <-ctx.Done():
 			return nil
 		}
-		if in.advance(ctx) != nil {
-			return nil
-		}
 	}
+}
+
+// unlessEnded leaves out the error that says that the context is over.
+func unlessEnded(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
 }
 
 // fetch reads the queue while the buffer has room.
@@ -111,11 +125,7 @@ func (in *intake) fetch(ctx context.Context, batches chan<- []wire.Stored) {
 // how many commands may be read now.
 func (in *intake) room(ctx context.Context) (int, error) {
 	for {
-		var n uint64
-		err := persist(ctx, in.log, "count", func() (err error) {
-			n, err = in.cfg.Buffer.Count(ctx)
-			return err
-		})
+		n, err := in.waiting(ctx)
 		if err != nil {
 			return 0, err
 		}
@@ -128,19 +138,95 @@ func (in *intake) room(ctx context.Context) (int, error) {
 	}
 }
 
+// waiting counts the deliveries in the buffer.
+func (in *intake) waiting(ctx context.Context) (n uint64, err error) {
+	err = persist(ctx, in.log, "count", func() (err error) {
+		n, err = in.cfg.Buffer.Count(ctx)
+		return err
+	})
+	return n, err
+}
+
+// takeIn brings a batch of commands through intake, as far as there is room at
+// once for the deliveries of its lists.
+func (in *intake) takeIn(ctx context.Context, got []wire.Stored) error {
+	entries := make([]*entry, len(got))
+	for i, s := range got {
+		entries[i] = in.read(s)
+	}
+	for len(entries) > 0 {
+		n, err := in.fitting(ctx, entries)
+		if err != nil {
+			return err
+		}
+		if err := in.settle(ctx, entries[:n]); err != nil {
+			return err
+		}
+		entries = entries[n:]
+	}
+	return nil
+}
+
+// fitting waits until the buffer has room for the deliveries of the first
+// command, and tells how many commands it has room for. The room that fetch
+// saw is enough where each command is one delivery.
+func (in *intake) fitting(ctx context.Context, entries []*entry) (int, error) {
+	if !slices.ContainsFunc(entries, func(e *entry) bool { return e.deliveries() > 1 }) {
+		return len(entries), nil
+	}
+	for {
+		n, err := in.waiting(ctx)
+		if err != nil {
+			return 0, err
+		}
+		room, fit := int64(in.cfg.MaxBuffer)-int64(n), 0
+		for fit < len(entries) && room >= int64(entries[fit].deliveries()) {
+			room -= int64(entries[fit].deliveries())
+			fit++
+		}
+		if fit > 0 || n == 0 {
+			return max(fit, 1), nil
+		}
+		if err := pause(ctx, fullTime); err != nil {
+			return 0, err
+		}
+	}
+}
+
+func (e *entry) deliveries() int {
+	if e.cmd == nil {
+		return 0
+	}
+	return max(1, len(e.cmd.To))
+}
+
+// settle claims, stores and acknowledges; where there is a medium to copy, the
+// copy's end acknowledges.
+func (in *intake) settle(ctx context.Context, entries []*entry) error {
+	if err := in.claimAll(ctx, entries); err != nil {
+		return err
+	}
+	if err := in.store(ctx, entries); err != nil {
+		return err
+	}
+	in.taken.Add(-int64(len(entries)))
+	copied, over := split(entries, func(e *entry) bool { return e.left != nothing && e.cmd.Media != nil })
+	for _, e := range copied {
+		in.copy(ctx, e)
+	}
+	return each(claimsAtOnce, over, func(e *entry) error { return in.done(ctx, e) })
+}
+
+func (in *intake) done(ctx context.Context, e *entry) error {
+	return persist(ctx, in.log, "acknowledge command", func() error { return in.cfg.Commands.Done(ctx, e.stored.Seq) })
+}
+
 // claimAll brings a batch of commands through validation and claim. Commands
 // with one id go one after the other, the rest side by side.
-func (in *intake) claimAll(ctx context.Context, got []wire.Stored) error {
-	entries := make([]*entry, len(got))
+func (in *intake) claimAll(ctx context.Context, entries []*entry) error {
 	chains := map[string][]*entry{}
 	var keys []string
-	rejections := map[*entry]*wire.Rejection{}
-	for i, s := range got {
-		e, r := in.read(s)
-		entries[i] = e
-		if r != nil {
-			rejections[e] = r
-		}
+	for _, e := range entries {
 		if chains[e.key] == nil {
 			keys = append(keys, e.key)
 		}
@@ -148,7 +234,7 @@ func (in *intake) claimAll(ctx context.Context, got []wire.Stored) error {
 	}
 	claim := func(key string) error {
 		for _, e := range chains[key] {
-			if err := in.claim(ctx, e, rejections[e]); err != nil {
+			if err := in.claim(ctx, e); err != nil {
 				return err
 			}
 		}
@@ -159,17 +245,7 @@ func (in *intake) claimAll(ctx context.Context, got []wire.Stored) error {
 	if err := each(claimsAtOnce, first, claim); err != nil {
 		return err
 	}
-	if err := each(1, last, claim); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		for _, it := range e.items {
-			e.to = append(e.to, string(it.To.JSON()))
-		}
-		in.keep(ctx, e)
-		in.line = append(in.line, e)
-	}
-	return nil
+	return each(1, last, claim)
 }
 
 func (e *entry) revokes() bool { return e.cmd != nil && e.cmd.Kind == wire.KindRevoke }
@@ -186,102 +262,55 @@ func split[T any](all []T, f func(T) bool) (yes, no []T) {
 	return yes, no
 }
 
-// read turns a stored message into an entry with an id.
-func (in *intake) read(s wire.Stored) (*entry, *wire.Rejection) {
-	e := &entry{stored: s, trace: s.Trace}
+// read turns a stored message into an entry with an id. The body is let go.
+func (in *intake) read(s wire.Stored) *entry {
 	cmd, r := wire.ParseCommand(s.Body, s.MsgID)
+	s.Body = nil
+	e := &entry{stored: s, trace: s.Trace, cmd: cmd, why: r}
 	if r != nil {
-		e.id = r.ID
+		e.id, e.cmd = r.ID, nil
 	} else {
-		e.cmd, e.id = cmd, cmd.ID
+		e.id = cmd.ID
 	}
 	if e.id == "" {
 		e.id = wire.MadeID(s.Seq, s.At)
 	}
 	e.key = wire.Key(e.id)
-	return e, r
+	return e
 }
 
-// advance stores what is ready, in order, but for what stands behind a medium
-// of the same recipient that is still being copied.
-func (in *intake) advance(ctx context.Context) error {
-	var gone, stay []*entry
-	blocked := map[string]bool{}
-	for _, e := range in.line {
-		if e.waits(blocked) {
-			stay = append(stay, e)
+// store writes deliveries to the buffer in order, a list never in two writes.
+func (in *intake) store(ctx context.Context, entries []*entry) error {
+	var group []*entry
+	count, size := 0, 0
+	for _, e := range entries {
+		if e.left != toStore {
 			continue
 		}
-		gone = append(gone, e)
-	}
-	in.line = stay
-	if err := in.store(ctx, gone); err != nil {
-		return err
-	}
-	in.taken.Add(-int64(len(gone)))
-	return each(claimsAtOnce, gone, func(e *entry) error {
-		return persist(ctx, in.log, "acknowledge command", func() error { return in.cfg.Commands.Done(ctx, e.stored.Seq) })
-	})
-}
-
-// waits reports whether an entry must stay in the line; if so, its recipients
-// are blocked for those behind it.
-func (e *entry) waits(blocked map[string]bool) bool {
-	waits := !e.isKept()
-	for _, to := range e.to {
-		waits = waits || blocked[to]
-	}
-	if waits {
-		for _, to := range e.to {
-			blocked[to] = true
+		more := len(e.items) * e.items[0].size()
+		if count > 0 && (count+len(e.items) > storeSize || size+more > storeBytes) {
+			if err := in.put(ctx, group); err != nil {
+				return err
+			}
+			group, count, size = nil, 0, 0
 		}
+		group, count, size = append(group, e), count+len(e.items), size+more
 	}
-	return waits
+	return in.put(ctx, group)
 }
 
-func (e *entry) isKept() bool {
-	if e.kept == nil {
-		return true
-	}
-	select {
-	case <-e.kept:
-		return true
-	default:
-		return false
-	}
-}
-
-// store writes deliveries to the buffer, a list never in two writes.
-func (in *intake) store(ctx context.Context, entries []*entry) error {
+// put writes to the buffer until there is room for it. What expires meanwhile
+// ends here, as nobody else knows of it yet.
+func (in *intake) put(ctx context.Context, group []*entry) error {
 	var items []wire.Stored
-	for _, e := range entries {
-		if len(items) > 0 && len(items)+len(e.items) > storeSize {
-			if err := in.put(ctx, items); err != nil {
-				return err
-			}
-			items = nil
-		}
-		for _, it := range e.items {
-			body, err := it.encode()
-			if err != nil {
-				return err
-			}
-			items = append(items, wire.Stored{Token: wire.PriorityNormal, Body: body, Trace: e.trace, Expires: it.Expires})
-		}
-	}
-	return in.put(ctx, items)
-}
-
-// put writes to the buffer until there is room for it.
-func (in *intake) put(ctx context.Context, items []wire.Stored) error {
-	if len(items) == 0 {
-		return nil
-	}
 	var last uint64
 	err := persist(ctx, in.log, "store deliveries", func() (err error) {
+		if items, err = sealItems(group); err != nil || len(items) == 0 {
+			return err
+		}
 		last, err = in.cfg.Buffer.Store(ctx, items)
 		if errors.Is(err, wire.ErrFull) {
-			return errors.Join(err, pause(ctx, fullTime))
+			err = errors.Join(err, in.expireLate(ctx, group), pause(ctx, fullTime))
 		}
 		return err
 	})
@@ -293,4 +322,61 @@ func (in *intake) put(ctx context.Context, items []wire.Stored) error {
 		in.expirer.add(it.Expires, last-uint64(len(items)-1-i), false)
 	}
 	return nil
+}
+
+func sealItems(group []*entry) ([]wire.Stored, error) {
+	var items []wire.Stored
+	for _, e := range group {
+		if e.left != toStore {
+			continue
+		}
+		for _, it := range e.items {
+			body, err := it.encode()
+			if err != nil {
+				return nil, errors.Join(err, wire.ErrInvalid)
+			}
+			items = append(items, wire.Stored{Token: wire.PriorityNormal, Body: body, Trace: e.trace, Expires: it.Expires})
+		}
+	}
+	return items, nil
+}
+
+// expireLate ends what waits for room in the buffer for too long.
+func (in *intake) expireLate(ctx context.Context, group []*entry) error {
+	now := time.Now()
+	for _, e := range group {
+		if e.left != toStore || now.Before(e.items[0].Expires) {
+			continue
+		}
+		err := in.endAll(ctx, e, func(it *item, last *record) wire.Delivery {
+			return expired(it.base(in.cfg.Account, in.cfg.Epoch), progressOf(last), now)
+		})
+		if err != nil {
+			return err
+		}
+		e.left = nothing
+	}
+	return nil
+}
+
+// endAll ends the deliveries of an accepted command, and a list's own chain.
+func (in *intake) endAll(ctx context.Context, e *entry, final func(*item, *record) wire.Delivery) error {
+	states := make([]wire.State, len(e.items))
+	for i, it := range e.items {
+		last, err := in.chain.last(ctx, it.Key)
+		if err != nil {
+			return err
+		}
+		last, err = in.chain.settle(ctx, it.Key, e.trace, last, func(last record) (wire.Delivery, bool) {
+			return final(it, &last), decidePosition(&last, it.command(), in.me, 0) == posReady
+		})
+		if err != nil {
+			return err
+		}
+		states[i] = finalState(&last)
+	}
+	if !e.cmd.List {
+		return nil
+	}
+	return in.lists.end(ctx, e.key, e.items[0], e.trace, states)
 }

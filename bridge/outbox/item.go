@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -44,11 +45,11 @@ type item struct {
 	WaitUntil time.Time `json:"until,omitzero"`
 }
 
-// kept is a medium that rests under out/.
+// kept is a medium that rests under out/, or will: it is there before the
+// command is acknowledged.
 type kept struct {
 	Object string `json:"object"`
 	Name   string `json:"name"`
-	Size   int64  `json:"size"`
 }
 
 // order is the position in the order of acceptance.
@@ -70,13 +71,20 @@ func (i *item) query() wechat.Query {
 	}
 }
 
+// encode leaves <, > and & as they are: escaped, a text could outgrow what NATS
+// takes.
 func (i *item) encode() ([]byte, error) {
-	b, err := json.Marshal(i)
-	if err != nil {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(i); err != nil {
 		return nil, fmt.Errorf("encode delivery: %w", err)
 	}
-	return b, nil
+	return b.Bytes(), nil
 }
+
+// size is about that of its encoding, in bytes.
+func (i *item) size() int { return 1<<10 + len(i.Text) }
 
 var errNoItem = errors.New("this is no delivery")
 

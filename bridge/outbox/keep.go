@@ -14,53 +14,56 @@ import (
 	"wechat-bridge/bridge/wire"
 )
 
-// keep copies an entry's medium to where only the bridge writes, beside the
-// line. What cannot be read ends as rejected.
-func (in *intake) keep(ctx context.Context, e *entry) {
-	if len(e.items) == 0 || e.cmd.Media == nil {
-		return
-	}
-	e.kept = make(chan struct{})
+// copy copies an entry's medium to where only the bridge writes, and then
+// acknowledges the command. What cannot be read ends as rejected.
+func (in *intake) copy(ctx context.Context, e *entry) {
+	size := len(e.cmd.Media.Data)
+	in.copies.begin(size)
 	in.jobs.Go(func() {
+		defer in.copies.end(size)
 		select {
-		case in.media <- struct{}{}:
+		case in.copies.slots <- struct{}{}:
+			defer func() { <-in.copies.slots }()
 		case <-ctx.Done():
 			return
 		}
-		defer func() { <-in.media }()
-		if in.keepOne(ctx, e) != nil {
-			return
-		}
-		close(e.kept)
-		select {
-		case in.ready <- struct{}{}:
-		default:
+		if in.copyOne(ctx, e) == nil {
+			_ = in.done(ctx, e) // its only error is the end
 		}
 	})
 }
 
-// keepOne keeps a medium or rejects its deliveries. The error is the context's.
-func (in *intake) keepOne(ctx context.Context, e *entry) error {
-	c := copying{in: in, e: e, name: e.key + "." + strconv.FormatUint(e.stored.Seq, 10)}
+// copyOne keeps a medium or rejects its deliveries. The error is the context's.
+func (in *intake) copyOne(ctx context.Context, e *entry) error {
+	c := copying{in: in, e: e}
 	if err := persist(ctx, in.log, "keep medium", func() error { return c.try(ctx) }); err != nil {
 		return err
 	}
 	if c.refused != nil {
 		return in.rejectAll(ctx, e, c.refused)
 	}
+	return in.dropUseless(ctx, e)
+}
+
+// dropUseless removes a medium whose deliveries have all ended before it came,
+// such as by their expiry: they did not find it.
+func (in *intake) dropUseless(ctx context.Context, e *entry) error {
 	for _, it := range e.items {
-		it.Media = &kept{Object: c.name, Name: mediaName(e.cmd), Size: c.size}
+		last, err := in.chain.last(ctx, it.Key)
+		if err != nil {
+			return err
+		}
+		if last.of(it.command()) && !last.State.Final() {
+			return nil
+		}
 	}
-	e.cmd.Media.Data = nil
-	return nil
+	return in.lists.dropMedium(ctx, e.items[0])
 }
 
 // copying is one medium on its way to where it rests.
 type copying struct {
 	in      *intake
 	e       *entry
-	name    string
-	size    int64
 	bad     int             // failures of the source while NATS answered
 	refused *wire.Rejection // it never will be there
 }
@@ -68,16 +71,47 @@ type copying struct {
 // maxBadReads is after how many failures an object counts as damaged.
 const maxBadReads = 3
 
-// try copies once.
+// try copies once. It gives up when the time of the deliveries is over: the
+// expirer ends them.
 func (c *copying) try(ctx context.Context) error {
+	if !time.Now().Before(c.e.items[0].Expires) {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, c.in.cfg.MediaTime)
 	defer cancel()
-	m := c.e.cmd.Media
-	if m.Object == "" {
-		c.size = int64(len(m.Data))
-		return c.in.cfg.Objects.Keep(ctx, c.name, bytes.NewReader(m.Data))
+	if m := c.e.cmd.Media; m.Object == "" {
+		return c.keep(ctx, &watched{Reader: bytes.NewReader(m.Data)})
 	}
 	return c.object(ctx)
+}
+
+// keep hands the bytes to the store.
+func (c *copying) keep(ctx context.Context, src *watched) error {
+	name := c.e.items[0].Media.Object
+	err := c.in.cfg.Objects.Keep(ctx, name, src)
+	switch {
+	case err == nil:
+		c.in.copies.worked()
+		return nil
+	case errors.Is(err, wire.ErrFull):
+		c.refused = c.notKept(codeMediaFull, "There is no room to keep the medium until it is sent; send it again later.")
+		return nil
+	case src.err != nil:
+		return c.failed(ctx, src.err)
+	case c.away(ctx):
+		return fmt.Errorf("keep %s: %w", name, err)
+	}
+	patience := c.in.cfg.MediaTime
+	if c.in.copies.refuses(time.Now(), 3*patience) >= patience {
+		c.refused = c.notKept(codeMediaNotKept, "The medium could not be kept until it is sent: its store takes none now.")
+		return nil
+	}
+	return fmt.Errorf("keep %s: %w", name, err)
+}
+
+// notKept is a medium for which the store has no place.
+func (c *copying) notKept(code, message string) *wire.Rejection {
+	return &wire.Rejection{Code: code, Field: string(c.e.cmd.Kind), Message: message}
 }
 
 // object copies what a user put into wechat_uploads.
@@ -103,21 +137,13 @@ func (c *copying) object(ctx context.Context) error {
 		return c.failed(ctx, err)
 	}
 	defer r.Close()
-	src := &watched{Reader: io.LimitReader(r, size+1)}
-	if err = c.in.cfg.Objects.Keep(ctx, c.name, src); err == nil {
-		c.size = size
-		return nil
-	}
-	if src.err != nil {
-		return c.failed(ctx, src.err)
-	}
-	return fmt.Errorf("keep %s: %w", c.name, err)
+	return c.keep(ctx, &watched{Reader: io.LimitReader(r, size+1)})
 }
 
 // failed tells a damaged object from a NATS that is away: that one answers
 // nothing else either.
 func (c *copying) failed(ctx context.Context, err error) error {
-	if _, away := c.in.chain.peek(context.WithoutCancel(ctx), c.e.key); away != nil {
+	if c.away(ctx) {
 		return err
 	}
 	if c.bad++; c.bad < maxBadReads {
@@ -125,6 +151,12 @@ func (c *copying) failed(ctx context.Context, err error) error {
 	}
 	c.refused = unreadable(c.e.cmd.Kind, c.e.cmd.Media.Object)
 	return nil
+}
+
+// away reports that NATS answers nothing at all.
+func (c *copying) away(ctx context.Context) bool {
+	_, err := c.in.chain.peek(context.WithoutCancel(ctx), c.e.key)
+	return err != nil
 }
 
 // watched tells the source's failure from the store's.
@@ -141,31 +173,17 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// rejectAll ends the deliveries of an accepted command, a list's own chain
-// too, and leaves nothing to store.
+// rejectAll rejects the deliveries of an accepted command.
 func (in *intake) rejectAll(ctx context.Context, e *entry, r *wire.Rejection) error {
-	states := make([]wire.State, len(e.items))
-	for i, it := range e.items {
-		last, err := in.chain.last(ctx, it.Key)
-		if err != nil {
-			return err
-		}
-		_, err = in.chain.settle(ctx, it.Key, e.trace, last, func(last record) (wire.Delivery, bool) {
-			open := last.of(e.command()) && last.State == wire.Accepted
-			return rejected(it.base(in.cfg.Account, in.cfg.Epoch), r, nil, time.Now()), open
-		})
-		if err != nil {
-			return err
-		}
-		states[i] = wire.Rejected
-	}
-	if e.cmd.List {
-		if err := newLists(in.chain).end(ctx, e.key, e.items[0], e.trace, states); err != nil {
-			return err
-		}
-	}
-	e.items = nil
-	return nil
+	return in.endAll(ctx, e, func(it *item, _ *record) wire.Delivery {
+		return rejected(it.base(in.cfg.Account, in.cfg.Epoch), r, nil, time.Now())
+	})
+}
+
+// keptName is where a command's medium rests: no other command has this name,
+// not even one with its id and its sequence in a stream that was made anew.
+func keptName(key string, c command) string {
+	return key + "." + strconv.FormatUint(c.seq, 10) + "." + strconv.FormatInt(c.at.UnixNano(), 36)
 }
 
 func mediaName(c *wire.Command) string {

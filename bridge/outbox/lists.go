@@ -14,9 +14,10 @@ import (
 // first part of a list ends in this process. As a part is acknowledged only
 // after mark, the last part is seen again after a crash.
 type lists struct {
-	chain *chain
-	mu    sync.Mutex
-	open  map[held]*list
+	chain   *chain
+	objects Objects
+	mu      sync.Mutex
+	open    map[held]*list
 }
 
 type list struct {
@@ -25,14 +26,41 @@ type list struct {
 	left   int
 }
 
-func newLists(ch *chain) *lists { return &lists{chain: ch, open: map[held]*list{}} }
+func newLists(ch *chain, objects Objects) *lists {
+	return &lists{chain: ch, objects: objects, open: map[held]*list{}}
+}
+
+// ended does what follows the final record of a delivery, and precedes its
+// acknowledgement: the list learns of it, and the medium is removed when
+// nothing needs it any more. Errors are those of mark.
+func (ls *lists) ended(ctx context.Context, it *item, trace string, s wire.State) error {
+	over := true
+	if it.List != "" {
+		var err error
+		if over, err = ls.mark(ctx, it, trace, s); err != nil {
+			return err
+		}
+	}
+	if !over {
+		return nil
+	}
+	return ls.dropMedium(ctx, it)
+}
+
+// dropMedium removes a delivery's medium, if it has one.
+func (ls *lists) dropMedium(ctx context.Context, it *item) error {
+	if it.Media == nil {
+		return nil
+	}
+	return persist(ctx, ls.chain.log, "remove medium", func() error { return ls.objects.Remove(ctx, it.Media.Object) })
+}
 
 // mark notes that a part is final; the list's final record is written when it
-// was the last one. An error is the end of the context, or that the state is
-// none that ends a part.
-func (ls *lists) mark(ctx context.Context, it *item, trace string, s wire.State) error {
+// was the last one: over. An error is the end of the context, or that the state
+// is none that ends a part.
+func (ls *lists) mark(ctx context.Context, it *item, trace string, s wire.State) (over bool, err error) {
 	if !s.Final() {
-		return fmt.Errorf("%q ends no part of a list: %w", s, wire.ErrInvalid)
+		return false, fmt.Errorf("%q ends no part of a list: %w", s, wire.ErrInvalid)
 	}
 	name := held{wire.Key(it.List), it.StreamSeq}
 	l := ls.get(name)
@@ -40,11 +68,11 @@ func (ls *lists) mark(ctx context.Context, it *item, trace string, s wire.State)
 	case l.turn <- struct{}{}:
 		defer func() { <-l.turn }()
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
 	if l.states == nil {
 		if err := ls.read(ctx, name.key, it, l); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if i := it.Part - 1; i >= 0 && i < len(l.states) && l.states[i] == "" {
@@ -52,15 +80,15 @@ func (ls *lists) mark(ctx context.Context, it *item, trace string, s wire.State)
 		l.left--
 	}
 	if l.left > 0 {
-		return nil
+		return false, nil
 	}
 	if err := ls.end(ctx, name.key, it, trace, l.states); err != nil {
-		return err
+		return false, err
 	}
 	ls.mu.Lock()
 	delete(ls.open, name)
 	ls.mu.Unlock()
-	return nil
+	return true, nil
 }
 
 func (ls *lists) get(name held) *list {

@@ -170,10 +170,10 @@ func (w *world) write(t testing.TB, key string, d wire.Delivery, at time.Time) {
 }
 
 func TestListsRefuseWhatIsNotFinal(t *testing.T) {
-	ls := newLists(nil)
+	ls := newLists(nil, nil)
 	it := &item{List: "l", Part: 1, Parts: 2}
 	for _, s := range []wire.State{"", wire.Waiting, wire.Sending} {
-		if err := ls.mark(t.Context(), it, "", s); err == nil {
+		if _, err := ls.mark(t.Context(), it, "", s); err == nil {
 			t.Errorf("%q ended a part", s)
 		}
 	}

@@ -20,10 +20,18 @@ import (
 // come again, in order, to a later reader.
 type Inlet interface {
 	// Fetch waits for at least one message and returns those that are there,
-	// at most max.
+	// at most max, and not many bytes more than 8 MiB.
 	Fetch(ctx context.Context, max int) ([]wire.Stored, error)
 	// Done acknowledges one message and waits for the server's answer.
 	Done(ctx context.Context, seq uint64) error
+}
+
+// Commands is the inlet of intake.
+type Commands interface {
+	Inlet
+	// Waits tells whether a message is still in the queue, acknowledged by
+	// nobody.
+	Waits(ctx context.Context, seq uint64) (bool, error)
 }
 
 // Ledger holds the chains of records, one subject per key.
@@ -44,6 +52,8 @@ type Buffer interface {
 	Store(ctx context.Context, items []wire.Stored) (last uint64, err error)
 	// Sweep looks at what waits, without taking it, from a sequence on.
 	Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error
+	// Next gives the first that waits from a sequence on; Seq 0 if none.
+	Next(ctx context.Context, from uint64) (wire.Stored, error)
 	// Remove deletes one message by sequence; a missing one is no error.
 	Remove(ctx context.Context, seq uint64) error
 	// Count is the number of deliveries that wait.
@@ -60,6 +70,7 @@ type Parking interface {
 	// Tokens lists the queues that hold something.
 	Tokens(ctx context.Context) ([]string, error)
 	Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error
+	Next(ctx context.Context, from uint64) (wire.Stored, error)
 }
 
 // Objects reads what users put into wechat_uploads and keeps media that rest
@@ -69,9 +80,13 @@ type Objects interface {
 	// fs.ErrInvalid; any other error is NATS's and is waited out.
 	Upload(ctx context.Context, name string) (size int64, open func(context.Context) (io.ReadCloser, error), err error)
 	// Keep stores bytes under out/<name> once; the same name again is no error.
+	// A full store is wire.ErrFull.
 	Keep(ctx context.Context, name string, r io.Reader) error
 	// Kept opens what Keep stored; errors as of Upload.
 	Kept(ctx context.Context, name string) (size int64, open func(context.Context) (io.ReadCloser, error), err error)
+	// Remove removes what Keep stored, also while the store is full; a missing
+	// one is no error.
+	Remove(ctx context.Context, name string) error
 }
 
 // Gate is the link: nothing goes to WeChat without Admit.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"io/fs"
 	"sync/atomic"
 
 	"wechat-bridge/bridge/wechat"
@@ -30,7 +29,7 @@ func (s *source) Open(ctx context.Context) (io.ReadCloser, error) {
 
 // note keeps what waiting may mend; a medium that is gone stays gone.
 func (s *source) note(err error) {
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrInvalid) {
+	if !gone(err) {
 		s.failed.Store(true)
 	}
 }
