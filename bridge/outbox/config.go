@@ -50,6 +50,8 @@ type Config struct {
 	MaxMedia      int64         // bytes of a medium for which the transport has no limit; default 100 MiB
 
 	Log zerolog.Logger
+
+	maxCopyBytes int // of inline media in memory that are not kept yet; default 16 MiB
 }
 
 const (
@@ -84,6 +86,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxBuffer == 0 {
 		c.MaxBuffer = 100_000
+	}
+	if c.maxCopyBytes <= 0 {
+		c.maxCopyBytes = 16 << 20
 	}
 	if c.MaxMedia <= 0 {
 		c.MaxMedia = 100 << 20

@@ -6,15 +6,16 @@ import (
 )
 
 const (
-	copiesAtOnce = 8        // media
-	maxCopies    = 500      // commands whose medium is not kept yet; then nothing more is read
-	maxCopyBytes = 16 << 20 // of their inline media, in memory
+	copiesAtOnce = 8   // media
+	maxCopies    = 500 // commands whose medium is not kept yet; then nothing more is read
 )
 
 // copies are the commands whose medium is on its way to where it rests.
 type copies struct {
 	slots chan struct{} // held by those that are being copied
 	freed chan struct{} // one has ended
+
+	limit int // bytes of inline media, above it nothing more is read
 
 	mu    sync.Mutex
 	count int
@@ -23,8 +24,8 @@ type copies struct {
 	failing, failed time.Time
 }
 
-func newCopies() *copies {
-	return &copies{slots: make(chan struct{}, copiesAtOnce), freed: make(chan struct{}, 1)}
+func newCopies(limit int) *copies {
+	return &copies{limit: limit, slots: make(chan struct{}, copiesAtOnce), freed: make(chan struct{}, 1)}
 }
 
 func (c *copies) begin(bytes int) {
@@ -48,7 +49,7 @@ func (c *copies) end(bytes int) {
 func (c *copies) full() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.count >= maxCopies || c.bytes >= maxCopyBytes
+	return c.count >= maxCopies || c.bytes >= c.limit
 }
 
 // worked notes that the store took a medium.

@@ -129,6 +129,9 @@ func (c *courier) locate(d *delivery) (record, position, error) {
 	}
 	pos := decidePosition(&last, d.command(), c.me, d.marked)
 	d.rec, d.prog = last.seq, progressOf(&last)
+	if pos == posAmbiguous {
+		d.prog.dup = true
+	}
 	if pos == posLost {
 		c.log.Error().Str("event", "outbox_superseded").Str("key", d.Key).Uint64("epoch", last.Epoch).
 			Msg("another worker has this account: nothing more is sent here")
@@ -159,8 +162,6 @@ func (c *courier) turn(d *delivery) (o outcome) {
 				return c.abandon(d, err)
 			case at == posDone:
 				return ended(&last, d.command())
-			case at == posAmbiguous:
-				d.prog.dup = true
 			}
 			pos = at
 		}
@@ -222,8 +223,6 @@ func (c *courier) reject(d *delivery, r *wire.Rejection, candidates []wire.Peer)
 				return c.abandon(d, err)
 			case pos == posDone:
 				return ended(&last, d.command())
-			case pos == posAmbiguous:
-				d.prog.dup = true
 			}
 		}
 		base := d.base(c.cfg.Account, c.cfg.Epoch)

@@ -68,27 +68,28 @@ func (s *stream) remove(seq uint64) {
 
 // world is all that outlives a process: NATS and WeChat.
 type world struct {
-	mu       sync.Mutex
-	changed  chan struct{}
-	commands stream
-	outbox   stream
-	parked   stream
-	parkIDs  map[string]bool
-	ledger   map[string][]wire.Stored
-	records  uint64
-	uploads  map[string][]byte
-	kept     map[string][]byte
-	cut      int    // so many kept media break off while they are read
-	full     bool   // the buffer refuses
-	noRoom   bool   // for media
-	refuse   string // keys that begin so are no keys to the ledger
-	chat     *fakeChat
+	mu         sync.Mutex
+	changed    chan struct{}
+	commands   stream
+	outbox     stream
+	parked     stream
+	parkIDs    map[string]bool
+	ledger     map[string][]wire.Stored
+	records    uint64
+	uploads    map[string][]byte
+	kept       map[string][]byte
+	cut        int    // so many kept media break off while they are read
+	full       bool   // the buffer refuses
+	noRoom     bool   // for media
+	fetchBytes int    // of one fetch
+	refuse     string // keys that begin so are no keys to the ledger
+	chat       *fakeChat
 }
 
 func newWorld() *world {
 	return &world{
 		changed: make(chan struct{}), ledger: map[string][]wire.Stored{}, parkIDs: map[string]bool{},
-		uploads: map[string][]byte{}, kept: map[string][]byte{}, chat: &fakeChat{},
+		uploads: map[string][]byte{}, kept: map[string][]byte{}, chat: &fakeChat{}, fetchBytes: 8 << 20,
 	}
 }
 
@@ -256,7 +257,7 @@ func (i *inlet) Fetch(ctx context.Context, limit int) ([]wire.Stored, error) {
 		err := i.p.call(i.name+".fetch", func() error {
 			size := 0
 			for m := range i.s.from(i.cursor + 1) {
-				if size += len(m.Body); len(got) == limit || len(got) > 0 && size > 8<<20 {
+				if size += len(m.Body); len(got) == limit || len(got) > 0 && size > i.p.w.fetchBytes {
 					break
 				}
 				got = append(got, m)

@@ -64,7 +64,7 @@ const (
 )
 
 func newIntake(cfg Config, ch *chain, ls *lists, ex *expirer, counts *counts) *intake {
-	return &intake{cfg: cfg, chain: ch, lists: ls, expirer: ex, counts: counts, log: cfg.Log, copies: newCopies()}
+	return &intake{cfg: cfg, chain: ch, lists: ls, expirer: ex, counts: counts, log: cfg.Log, copies: newCopies(cfg.maxCopyBytes)}
 }
 
 func (in *intake) run(ctx context.Context) error {

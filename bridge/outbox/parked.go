@@ -315,9 +315,10 @@ func (c *courier) sayWaiting(d *delivery) outcome {
 	return outcome{what: repeat}
 }
 
-// waitsSince goes on with the wait that an earlier process has begun.
+// waitsSince goes on with the wait that an earlier process has begun. What its
+// chain means is looked at again when it ends.
 func (d *delivery) waitsSince(last *record) {
-	d.Waited, d.Rec = true, 0
+	d.Waited, d.Rec, d.rec = true, 0, 0
 	if last.State == wire.Waiting && last.RetryAt != nil {
 		d.WaitUntil = *last.RetryAt
 	}

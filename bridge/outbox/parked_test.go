@@ -108,6 +108,33 @@ func TestContactsThatNeverLoad(t *testing.T) {
 	})
 }
 
+// A room that overflowed is hidden after a crash during a send to it: that one
+// may have arrived, and is not rejected with the others.
+func TestSendingHeadOfAHiddenRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		first := w.start(t, 1, faults(func(_ int, op string) fault {
+			if op == "wechat.send" && len(w.chat.ledger) == 20 {
+				return crashAfter
+			}
+			return ok
+		}))
+		w.chat.takes = func(string) time.Duration { return time.Second }
+		names := numbered("m", 40)
+		for _, n := range names {
+			w.publish(text(n, "Team", n))
+		}
+		<-first.over
+		sent := w.chat.ledger[20].text
+		w.start(t, 2, func(p *process, _ *Config) { p.peers.Remove("@@team") })
+		w.drain(t, 3*time.Hour)
+		if d := w.last(t, sent); d.State != wire.Unknown || !d.PossibleDuplicate {
+			t.Errorf("%s: %+v", sent, d)
+		}
+		w.verify(t, names, true)
+	})
+}
+
 // All parts were sent, and the contacts took long to load after a crash before
 // the acknowledgements: the list is sent.
 func TestListWhoseSentPartIsParkedAfterACrash(t *testing.T) {
