@@ -118,6 +118,7 @@ func (w *Worker) newAccount(ctx context.Context, lease *broker.Lease) (*account,
 		Account: w.cfg.Account, Events: ports.Events(), Media: ports.Media(),
 		MaxMedia: w.cfg.MaxMedia, Raw: w.cfg.Raw, Log: w.log,
 	})
+	a.rememberEvents(ctx)
 	a.link, err = link.New(link.Config{
 		Account: w.cfg.Account, Transport: a.transport, Memory: lasting{ports.Vault(key, "link")},
 		Sink: a.inbox, Observe: a.observe, Fault: a.fault, Log: w.log, Rand: rand.Float64,
@@ -127,6 +128,18 @@ func (w *Worker) newAccount(ctx context.Context, lease *broker.Lease) (*account,
 	}
 	a.outbox = outbox.New(a.outboxConfig(lease, lasting{ports.Vault(key, "sends")}))
 	return a, nil
+}
+
+// rememberEvents tells the inbox what the stream has: WeChat tells again what
+// came last before a restart, and its media need not be fetched twice. Without
+// it the stream drops the repeats all the same.
+func (a *account) rememberEvents(ctx context.Context) {
+	ids, err := a.ports.Events().Newest(ctx, inbox.MaxKnown)
+	if err != nil {
+		a.w.log.Warn().Err(err).Msg("the newest events were not read; media of repeated messages are fetched again")
+		return
+	}
+	a.inbox.Remember(ids...)
 }
 
 func (a *account) outboxConfig(lease *broker.Lease, memory wechat.Vault) outbox.Config {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"wechat-bridge/bridge/sim"
 	"wechat-bridge/bridge/wire"
@@ -153,4 +154,43 @@ func TestSecondWorkerWaitsAndTakesOver(t *testing.T) {
 	}
 	second.reckon(0)
 	second.noLoginSince(logins)
+}
+
+// WeChat tells again what came after the last cursor that was saved: after a
+// crash between the event and its cursor, or with an older session. The event
+// is stored once, and its medium is fetched once.
+func TestRepeatsAfterARestartAreNotFetchedAgain(t *testing.T) {
+	t.Parallel()
+	own := newNATS(t)
+	r := newRig(t, sim.Options{})
+	r.cfg.NATS.URL = own.ns.ClientURL()
+	r.start()
+	r.awaitConnected()
+	kv, err := r.js.KeyValue(t.Context(), "wechat_sessions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := kv.Get(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.say(sim.Message{From: "alice", Type: "image", Name: "p.gif", Data: []byte("GIF89a")})
+	r.eventually("the picture is there", func() bool { return len(r.messages()) == 1 })
+	r.stopWorker()
+	admin, err := nats.Connect(own.ns.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	if _, err := admin.Request("$KV.wechat_sessions.default", before.Value(), patience); err != nil {
+		t.Fatal(err)
+	}
+	fetched, told := r.sim.Requests("webwxgetmsgimg"), r.sim.Requests("webwxsync")
+	r.start()
+	r.awaitConnected()
+	r.say(sim.Message{From: "alice", Type: "text", Text: "after"})
+	r.eventually("the next message is there", func() bool { return len(r.messages()) == 2 })
+	if n := r.sim.Requests("webwxgetmsgimg") - fetched; n != 0 || r.sim.Requests("webwxsync") == told {
+		t.Errorf("the picture was fetched %d times more", n)
+	}
 }

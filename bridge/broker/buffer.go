@@ -26,8 +26,7 @@ type Buffer struct{ a *Account }
 func (a *Account) Buffer() *Buffer { return &Buffer{a: a} }
 
 // Store writes all or nothing, in order, at most 200; Token is the priority.
-// It returns the sequence of the last one. A full stream is wire.ErrFull. Items
-// whose MsgID was stored within two minutes are not stored again.
+// It returns the sequence of the last one. A full stream is wire.ErrFull.
 func (b *Buffer) Store(ctx context.Context, items []wire.Stored) (last uint64, err error) {
 	msgs := make([]*nats.Msg, len(items))
 	for i, item := range items {
@@ -40,11 +39,11 @@ func (b *Buffer) Store(ctx context.Context, items []wire.Stored) (last uint64, e
 	case len(msgs) == 0:
 		return 0, nil
 	case len(msgs) == 1:
-		last, err = b.single(ctx, msgs)
+		last, err = b.single(ctx, msgs[0])
 	case len(msgs) > maxBatch:
 		return 0, fmt.Errorf("%d deliveries are too many for one batch: at most %d", len(msgs), maxBatch)
 	default:
-		last, err = b.batch(ctx, msgs)
+		last, err = batch(ctx, b.a.conn.JS, msgs)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("store %d deliveries: %w", len(items), full(err))
@@ -52,31 +51,12 @@ func (b *Buffer) Store(ctx context.Context, items []wire.Stored) (last uint64, e
 	return last, nil
 }
 
-// batch: a repeated id refuses the whole batch. Batches are written whole, so
-// then all of them are there, and storing them one by one stores nothing but
-// tells their sequences.
-func (b *Buffer) batch(ctx context.Context, msgs []*nats.Msg) (uint64, error) {
-	last, err := batch(ctx, b.a.conn.JS, msgs)
-	if apiCode(err) != codeDuplicateID {
-		return last, err
+func (b *Buffer) single(ctx context.Context, m *nats.Msg) (last uint64, err error) {
+	ack, err := b.a.conn.JS.PublishMsg(ctx, m)
+	if err != nil {
+		return 0, err
 	}
-	for _, m := range msgs {
-		m.Header.Del(jetstreamext.BatchIDHeader)
-		m.Header.Del(jetstreamext.BatchSeqHeader)
-		m.Header.Del(jetstreamext.BatchCommitHeader)
-	}
-	return b.single(ctx, msgs)
-}
-
-func (b *Buffer) single(ctx context.Context, msgs []*nats.Msg) (last uint64, err error) {
-	for _, m := range msgs {
-		ack, err := b.a.conn.JS.PublishMsg(ctx, m)
-		if err != nil {
-			return 0, err
-		}
-		last = ack.Sequence
-	}
-	return last, nil
+	return ack.Sequence, nil
 }
 
 // Sweep looks at what waits, oldest first, from a sequence on. An error of

@@ -27,7 +27,6 @@ const (
 	codeNoSpace         = 10047 // insufficient storage
 	codeWrongSequence   = 10071
 	codeSequencePending = 10164 // a competitor's write is in flight
-	codeDuplicateID     = 10201 // in an atomic batch
 	codeConsumerExists  = 10013
 	codeOverlap         = 10100 // filtered consumer not unique on a work queue
 )

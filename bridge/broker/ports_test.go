@@ -122,9 +122,6 @@ func TestBuffer(t *testing.T) {
 	if last := must[uint64](t)(buf.Store(t.Context(), items)); last != 3 {
 		t.Fatalf("last %d", last)
 	}
-	if last := must[uint64](t)(buf.Store(t.Context(), items[:2])); last != 2 {
-		t.Fatalf("the same batch again: last %d", last)
-	}
 	if last := must[uint64](t)(buf.Store(t.Context(), items[2:])); last != 4 {
 		t.Fatalf("one more: last %d", last)
 	}

@@ -31,10 +31,7 @@ type Config struct {
 	Downloads int
 	// Raw adds WeChat's own form to each message.
 	Raw bool
-	// Stored is called after an event is in the stream, before the cursor is
-	// committed, once per event and process; it must not block. May be nil.
-	Stored func(wechat.Event)
-	Log    zerolog.Logger
+	Log zerolog.Logger
 }
 
 func (c Config) withDefaults() Config {
@@ -46,9 +43,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Downloads <= 0 {
 		c.Downloads = defaultDownloads
-	}
-	if c.Stored == nil {
-		c.Stored = func(wechat.Event) {}
 	}
 	return c
 }
@@ -70,15 +64,15 @@ func New(cfg Config) *Inbox {
 	cfg = cfg.withDefaults()
 	i := &Inbox{
 		cfg: cfg, turn: make(chan struct{}, 1), slots: make(chan struct{}, cfg.Downloads),
-		known: newKnown(maxKnown), media: newShelf(), stats: &counters{},
+		known: newKnown(MaxKnown), media: newShelf(), stats: &counters{},
 	}
 	i.shape = func(e wechat.Event, m *medium) ([]byte, error) { return shape(cfg.Account, cfg.Raw, e, m) }
 	return i
 }
 
-// Remember says that events with these ids are in the stream already, newest
-// last: they and their media are not fetched again. At most the newest 20,000
-// count.
+// Remember says that events with these message ids (wire.Stored's MsgID) are in
+// the stream already, newest last: they and their media are not fetched again.
+// At most the newest MaxKnown count.
 func (i *Inbox) Remember(ids ...string) {
 	for _, id := range ids {
 		i.known.add(id)

@@ -2,11 +2,11 @@ package inbox
 
 import "sync"
 
-// maxKnown is how many ids of stored events are remembered, about 2 MB. The
-// stream drops older repeats; remembering saves the media a second download.
-const maxKnown = 20_000
+// MaxKnown is how many ids of stored events are remembered, about 2 MB. The
+// stream drops repeats for a day; remembering saves the media a second download.
+const MaxKnown = 20_000
 
-// known is a set of the newest ids.
+// known is a set of the newest ids, as the stream has them.
 type known struct {
 	mu   sync.Mutex
 	set  map[string]struct{}

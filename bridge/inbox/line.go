@@ -47,8 +47,7 @@ func (i *Inbox) fresh(events []wechat.Event) []wechat.Event {
 	ids := map[string]bool{}
 	for _, e := range events {
 		e = identified(e)
-		if ids[e.ID] || i.known.has(e.ID) {
-			i.stats.repeated()
+		if ids[e.ID] || i.known.has(wire.Key(e.ID)) {
 			continue
 		}
 		ids[e.ID] = true
@@ -102,15 +101,17 @@ func (l *line) put(e wechat.Event, m *medium) {
 	if l.ctx.Err() != nil {
 		return
 	}
-	fresh, err := l.in.cfg.Events.Publish(l.ctx, l.in.stored(e, m))
+	ev := l.in.stored(e, m)
+	fresh, err := l.in.cfg.Events.Publish(l.ctx, ev)
 	if err != nil {
 		l.fail(fmt.Errorf("store an event: %w", err))
 		return
 	}
-	l.in.known.add(e.ID)
+	l.in.known.add(ev.MsgID)
 	l.in.media.drop(e.ID)
-	l.in.stats.stored(l.in.cfg.Log, e, m, fresh)
-	l.in.cfg.Stored(e)
+	if fresh && m != nil {
+		l.in.stats.medium(l.in.cfg.Log, m)
+	}
 }
 
 // stored is the event as the stream gets it.

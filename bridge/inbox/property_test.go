@@ -106,22 +106,6 @@ func TestKnownIsBounded(t *testing.T) {
 	}
 }
 
-func TestStoredHookAndCounters(t *testing.T) {
-	n := newNATS()
-	var seen []string
-	i := newInbox(n, func(c *Config) { c.Stored = func(e wechat.Event) { seen = append(seen, e.ID) } })
-	gap := wechat.Gap{From: at, To: at, Reason: "logged out"}
-	b := batch("c", text("m1", "alice", "x"), wechat.Event{Type: wechat.EventGap, ID: "g1", At: at, Gap: &gap})
-	take(t, i, n, b)
-	take(t, i, n, b)
-	if !slices.Equal(seen, []string{"m1", "g1"}) {
-		t.Error(seen)
-	}
-	if s := i.Stats(); s.Gaps != 1 || s.LastGap != gap || s.Stored != 2 || s.Repeats != 2 {
-		t.Errorf("%+v", s)
-	}
-}
-
 func TestRareIsLogarithmic(t *testing.T) {
 	lines := 0
 	for n := range uint64(1328) {

@@ -3,7 +3,6 @@ package inbox
 import (
 	"math/bits"
 	"sync"
-	"time"
 
 	"github.com/rs/zerolog"
 
@@ -17,65 +16,22 @@ const (
 	logUnreadable = "event_unreadable"
 )
 
-// Stats is what the monitor shows of the receiving side, since the start of
-// the process.
-type Stats struct {
-	LastEvent    time.Time // when the last event was stored; zero = none yet
-	Stored       uint64    // events that are new in the stream
-	Repeats      uint64    // events that were there already
-	Unreadable   uint64    // events that arrived as unknown with their raw form
-	MediaStored  uint64
-	MediaMissing uint64
-	MediaLarge   uint64
-	Gaps         uint64
-	LastGap      wechat.Gap
-}
-
-// Stats tells how it goes.
-func (i *Inbox) Stats() Stats {
-	i.stats.mu.Lock()
-	defer i.stats.mu.Unlock()
-	return i.stats.s
-}
-
+// counters count what the log tells less and less often.
 type counters struct {
-	mu sync.Mutex
-	s  Stats
+	mu                         sync.Mutex
+	missing, large, unreadable uint64
 }
 
-func (c *counters) repeated() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.s.Repeats++
-}
-
-func (c *counters) stored(log zerolog.Logger, e wechat.Event, m *medium, fresh bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.s.LastEvent = time.Now()
-	if !fresh {
-		c.s.Repeats++
-		return
-	}
-	c.s.Stored++
-	if e.Gap != nil {
-		c.s.Gaps++
-		c.s.LastGap = *e.Gap
-	}
-	if m != nil {
-		c.medium(log, m)
-	}
-}
-
-// medium counts what became of a medium; the caller holds the lock.
+// medium tells of a medium that is not kept.
 func (c *counters) medium(log zerolog.Logger, m *medium) {
-	n := &c.s.MediaMissing
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n := &c.missing
 	switch m.State {
 	case wire.MediaStored:
-		c.s.MediaStored++
 		return
 	case wire.MediaTooLarge:
-		n = &c.s.MediaLarge
+		n = &c.large
 	}
 	*n++
 	if rare(*n) {
@@ -84,13 +40,13 @@ func (c *counters) medium(log zerolog.Logger, m *medium) {
 	}
 }
 
-func (c *counters) unreadable(log zerolog.Logger, e wechat.Event, err error) {
+func (c *counters) garbled(log zerolog.Logger, e wechat.Event, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.s.Unreadable++
-	if rare(c.s.Unreadable) {
+	c.unreadable++
+	if rare(c.unreadable) {
 		log.Error().Str("event", logUnreadable).Str("type", string(e.Type)).Err(err).
-			Uint64("count", c.s.Unreadable).Msg("an event could not be read; it is stored as unknown")
+			Uint64("count", c.unreadable).Msg("an event could not be read; it is stored as unknown")
 	}
 }
 

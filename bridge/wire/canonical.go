@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// canonical is the JSON of a command, in the contract's order.
+// canonical is the JSON of a command, in the contract's order, with defaults
+// left out; ParseCommand reads it back to an equal command.
 type canonical struct {
 	ID        string          `json:"id,omitempty"`
 	To        json.RawMessage `json:"to,omitempty"`
@@ -33,10 +34,6 @@ type canonicalMedia struct {
 	Path   string `json:"path,omitempty"`
 	Name   string `json:"name,omitempty"`
 }
-
-// JSON is the command in the contract's form; ParseCommand reads it back to an
-// equal command. Defaults are left out.
-func (c *Command) JSON() []byte { return encode(c.canonical()) }
 
 func (c *Command) canonical() canonical {
 	out := canonical{ID: c.ID, To: c.ToJSON(), Text: c.Text, Link: c.Link, Revoke: c.Revoke}

@@ -30,7 +30,7 @@ const (
 )
 
 // Command is a valid send command. Its JSON form (CONTRACT "Send command") is
-// read by ParseCommand and written by Command.JSON.
+// read by ParseCommand.
 type Command struct {
 	ID         string // as the user gave it, or from Nats-Msg-Id, or empty
 	To         []Recipient

@@ -277,12 +277,12 @@ func TestGoodCommands(t *testing.T) {
 // checkRoundTrip is what every command promises.
 func checkRoundTrip(t *testing.T, c *Command) {
 	t.Helper()
-	again, r := ParseCommand(c.JSON(), "")
+	again, r := ParseCommand(encode(c.canonical()), "")
 	if r != nil {
-		t.Fatalf("its own JSON is refused: %v\n%s", r, c.JSON())
+		t.Fatalf("its own JSON is refused: %v\n%s", r, encode(c.canonical()))
 	}
 	if d := cmp.Diff(c, again); d != "" {
-		t.Errorf("%s\n%s", c.JSON(), d)
+		t.Errorf("%s\n%s", encode(c.canonical()), d)
 	}
 	if c.Digest() != again.Digest() {
 		t.Error("the digest changed")
