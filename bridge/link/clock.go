@@ -53,7 +53,7 @@ func (t *turn) jumped(apart time.Duration) {
 
 // slept says that the poll that was silent is no proof of it, as time stood
 // still meanwhile. It is so once: the poll after it has its whole time.
-func (t *turn) slept() bool { return t.polls.last.Before(t.awoke) }
+func (m *machine) slept() bool { return m.polls.last.Before(m.awoke) }
 
 // shifted moves stored times with a clock that was set, so that their ages stay
 // what they were: a budget is neither freed nor locked by it.

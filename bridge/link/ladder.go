@@ -1,6 +1,7 @@
 package link
 
 import (
+	"slices"
 	"time"
 
 	"wechat-bridge/bridge/wechat"
@@ -38,10 +39,7 @@ func refused(r wechat.Rung, v classifier.Verdict) bool {
 
 // used says that a try of a rung counts as a login: somebody reacted to it, or
 // nobody can know.
-func used(r wechat.Rung, v classifier.Verdict, noRung, scanned bool) bool {
-	if scanned {
-		return true
-	}
+func used(r wechat.Rung, v classifier.Verdict, noRung bool) bool {
 	if r != wechat.Push || noRung || v.Code == "push_refused" {
 		return false
 	}
@@ -139,10 +137,10 @@ func (t *turn) loginStep(s wechat.LoginStep) {
 		t.shown = true
 		t.enter(AwaitingScan)
 	case wechat.StepConfirm:
-		t.scanned = true
+		t.reacted()
 		t.enter(AwaitingConfirm)
 	case wechat.StepCode:
-		t.scanned = true
+		t.reacted()
 		t.enter(AwaitingCode)
 	case wechat.StepWait:
 		t.step, t.granted = nil, true
@@ -150,8 +148,24 @@ func (t *turn) loginStep(s wechat.LoginStep) {
 	}
 }
 
+// reacted notes that somebody did what a login asks for. That is the time which
+// WeChat counts from, and it may be minutes after the login was taken out of
+// the budget.
+func (t *turn) reacted() {
+	t.scanned = true
+	if !t.reserved {
+		return
+	}
+	last := len(t.mem.Logins) - 1
+	t.mem.Logins = append(slices.Clone(t.mem.Logins[:last]), t.now.Round(0))
+	t.save()
+}
+
 // loggedIn has a session; only a good poll makes it a connection.
 func (t *turn) loggedIn(id wechat.Identity) {
+	if t.reserved {
+		t.reacted()
+	}
 	t.reserved, t.step, t.tries = false, nil, 0
 	t.mem.QRNumber, t.mem.RetryAt = 0, time.Time{}
 	t.current = id
@@ -169,7 +183,9 @@ func (t *turn) loggedIn(id wechat.Identity) {
 
 // loginFault decides between the next rung, the same one later, and the end.
 func (t *turn) loginFault(v classifier.Verdict, noRung bool) {
-	t.scanned = used(t.rung, v, noRung, t.scanned)
+	if !t.scanned && used(t.rung, v, noRung) {
+		t.reacted()
+	}
 	t.refund()
 	t.step = nil
 	switch {
@@ -263,62 +279,5 @@ func (t *turn) block(v classifier.Verdict) {
 	t.mem.Blocked, t.reason = v.Code, v
 	t.mem.QRNumber, t.mem.RetryAt = 0, time.Time{}
 	t.enter(Blocked)
-	t.save()
-}
-
-// loginCommand shows a new code now.
-func (t *turn) loginCommand(force bool) error {
-	if left, _ := loginsLeft(t.spent(), t.now, t.limits); left <= 0 {
-		return ErrBudget
-	}
-	switch {
-	case t.work == leaving:
-		return ErrBusy
-	case t.state == Blocked && !force:
-		return ErrBlocked
-	case t.state == Connected && !force:
-		return ErrLoggedIn
-	}
-	t.refund()
-	t.abandon()
-	t.mem.Blocked, t.mem.LoggedOut, t.mem.QRNumber = "", false, 0
-	t.reason = classifier.Verdict{}
-	t.rung, t.lost = wechat.QR, false
-	t.enter(Connecting)
-	t.save()
-	t.wait(planAttempt, 0)
-	return nil
-}
-
-// spent are the logins of the budget without the one that a new command would
-// give back.
-func (t *turn) spent() []time.Time {
-	if t.reserved && !t.scanned {
-		return t.mem.Logins[:len(t.mem.Logins)-1]
-	}
-	return t.mem.Logins
-}
-
-// logoutCommand ends the session for good.
-func (t *turn) logoutCommand(e event) {
-	if t.work == leaving {
-		t.answer(e, ErrBusy)
-		return
-	}
-	t.refund()
-	t.gen++
-	t.outage = t.outage || t.state == Connected
-	v, _ := classifier.Known("logged_out")
-	t.do(effect{does: fxSettle, verdict: v})
-	t.do(effect{does: fxTrip, verdict: v})
-	t.do(effect{does: fxLogout})
-	t.reset()
-	t.examine = false
-	t.work = leaving
-	t.mem.LoggedOut, t.mem.QRNumber, t.mem.RetryAt = true, 0, time.Time{}
-	if t.state != Blocked {
-		t.reason = v
-		t.enter(LoggedOut)
-	}
 	t.save()
 }

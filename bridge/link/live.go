@@ -21,23 +21,6 @@ func (t *turn) pollNext() {
 	t.poll()
 }
 
-// probe makes the cheap request and waits for it; false when WeChat said that
-// it was made too often.
-func (t *turn) probe() bool {
-	if t.probes.free(t.now) > 0 {
-		return false
-	}
-	t.work, t.probes.last = probing, t.now
-	t.do(effect{does: fxProbe})
-	return true
-}
-
-// probeAside makes it beside what runs. first is within the breaker's probe.
-func (t *turn) probeAside(first bool) {
-	t.sideProbe, t.probes.last = true, t.now
-	t.do(effect{does: fxProbe, first: first})
-}
-
 // pulse is a good answer to a poll.
 func (t *turn) pulse(filled bool, lasted time.Duration) {
 	t.good()
@@ -145,25 +128,26 @@ func (t *turn) throttled(v classifier.Verdict) {
 	t.slow(v)
 }
 
-// doubtful faults leave open whether the session is still sound: the cheap
-// request tells.
+// doubtful faults of a poll leave open whether the session is still sound: the
+// cheap request tells, and only its failures count for the breaker.
 func doubtful(v classifier.Verdict) bool {
 	switch v.Class {
 	case classifier.Network, classifier.Server, classifier.Protocol:
 		return false
 	}
-	return true
+	return !v.Final
 }
 
-// pollLater polls again after a fault. While WeChat may not be asked whether
-// the session is sound, it is not polled either: three doubts in a row would be
-// a loss.
+// pollLater polls again after a fault.
 func (t *turn) pollLater(v classifier.Verdict) {
 	d := told(v)
 	if d == 0 {
 		d = max(backoff(t.limits.Base, t.limits.Cap, t.pollFails-1, t.rnd), quickPoll)
 	}
-	t.wait(planPoll, max(d, t.polls.free(t.now), t.probes.free(t.now)))
+	if v.Class != classifier.Network { // what does not reach WeChat is not too often for it
+		d = max(d, t.polls.free(t.now))
+	}
+	t.wait(planPoll, d)
 }
 
 // unproved is a login whose first poll failed. A refusal sends the next
@@ -195,90 +179,6 @@ func (t *turn) takeFault(v classifier.Verdict) {
 	d := max(backoff(t.limits.Base, takeCap, t.takeFails, t.rnd), quickPoll)
 	t.takeFails++
 	t.wait(planTake, d)
-}
-
-// probed is a good answer to the cheap request.
-func (t *turn) probed() {
-	if t.proving {
-		t.sideProbe = false
-		t.good()
-		return
-	}
-	if t.state != Connected { // a lost session is sound: resume it
-		t.resume()
-		return
-	}
-	t.lastPulse, t.checked = t.now, t.now
-	t.probes.good()
-	t.sound()
-}
-
-// sound is a session that WeChat has just shown to know.
-func (t *turn) sound() {
-	t.doubts, t.sideProbe = 0, false
-	if t.work == probing {
-		t.pollLater(t.reason)
-	}
-}
-
-func (t *turn) probeFault(v classifier.Verdict, missing bool) {
-	slow := v.Class == classifier.RateLimited
-	if slow {
-		t.probes.throttled(v, t.now)
-	}
-	switch {
-	case t.proving: // the poll will tell
-		t.sideProbe = false
-		return
-	case t.state != Connected:
-		t.examined(v, missing)
-		return
-	case slow:
-		t.throttled(v)
-		t.sound()
-		return
-	}
-	t.sideProbe, t.checked = false, t.now
-	if missing && t.work != probing {
-		return // the sink's time is not WeChat's silence, and nobody can ask
-	}
-	t.doubts++
-	if t.work == probing {
-		t.pollLater(v)
-	}
-	if t.doubts >= patience {
-		t.do(effect{does: fxTrip, verdict: t.worse(v, missing)})
-	}
-}
-
-// resume opens the session in memory anew.
-func (t *turn) resume() {
-	t.do(effect{does: fxClose})
-	t.climb(wechat.Resume)
-}
-
-// worse is why a session that cannot be shown to live is given up.
-func (t *turn) worse(v classifier.Verdict, missing bool) classifier.Verdict {
-	if missing {
-		return t.reason
-	}
-	return v
-}
-
-// examined chooses the rung after a silence.
-func (t *turn) examined(v classifier.Verdict, missing bool) {
-	switch {
-	case missing:
-		t.resume()
-	case v.Recovery == classifier.RecoverStop:
-		t.block(v)
-	case v.Final:
-		t.reason = v
-		t.do(effect{does: fxClose})
-		t.climb(entry(v))
-	default:
-		t.fail(v, wechat.Resume)
-	}
 }
 
 // opened is the loss: the breaker has opened while the link was connected.

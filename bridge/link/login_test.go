@@ -261,7 +261,7 @@ func TestAUsedBudgetIsShownAndWaitedFor(t *testing.T) {
 		if len(f.scanned) != 6 || s.Reason.Code != "login_budget_used" || s.UserAction != JustWait || s.LoginsLeft != 0 {
 			t.Errorf("%d logins, status %+v", len(f.scanned), s)
 		}
-		if at := f.scanned[0].Add(time.Hour); s.RetryAt.After(at) || s.RetryAt.Before(at.Add(-time.Minute)) {
+		if at := f.scanned[0].Add(time.Hour); s.RetryAt.After(at.Add(time.Minute)) || s.RetryAt.Before(at.Add(-time.Minute)) {
 			t.Errorf("next try %v, the first login is an hour old at %v", s.RetryAt, at)
 		}
 		f.set(func(f *fake) { f.sync = nil })

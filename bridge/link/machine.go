@@ -143,10 +143,14 @@ func (t *turn) ofThisSession(e event) {
 		t.taken()
 	case evTakeFault:
 		t.takeFault(e.verdict)
-	case evProbe:
-		t.probed()
-	case evProbeFault:
-		t.probeFault(e.verdict, e.missing)
+	case evProbe, evProbeFault:
+		switch {
+		case !t.sideProbe && t.work != probing: // what it was asked for is over
+		case e.kind == evProbe:
+			t.probed()
+		default:
+			t.probeFault(e.verdict, e.missing)
+		}
 	case evSend:
 		t.sendFault(e.verdict)
 	case evLogoutDone:

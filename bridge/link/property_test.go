@@ -7,230 +7,17 @@ import (
 	"pgregory.net/rapid"
 
 	"wechat-bridge/bridge/wechat"
-	"wechat-bridge/classifier"
 )
-
-// world plays everything around the machine: the breaker, the session, and
-// whatever the work that runs may end with.
-type world struct {
-	t        *rapid.T
-	m        machine
-	now      time.Time
-	closed   bool
-	openedAt time.Time
-	probe    bool // the breaker's half-open probe is taken
-	session  bool
-	answered bool // WeChat answered a poll since the session was opened
-	person   bool // somebody reacts to codes and prompts
-	reacted  []time.Time
-	queue    []event
-}
-
-var verdicts = []classifier.Verdict{
-	netLost, sessOver, tooOften, known("session_doubtful"), known("server_error"), known("html_answer"),
-	known("unknown"), known("request_refused"), known("qr_expired"), known("timeout"), known("no_pulse"),
-	known("session_lost"), known("push_refused"), known("tls_untrusted"), known("storage_unavailable"), known("ticket_refused"),
-}
-
-var stops = []classifier.Verdict{known("restricted_account"), known("web_login_refused"), known("web_init_refused")}
-
-// feed lets the machine decide and performs what it decides, checking each
-// promise on the way.
-func (w *world) feed(e event) {
-	before := w.m
-	var fx []effect
-	w.m, fx = step(w.m, e, w.now, rapid.Float64Range(0, 0.999).Draw(w.t, "jitter"))
-	if w.m.state == Connected && before.state != Connected && e.kind != evPoll && e.kind != evProbe {
-		w.t.Fatalf("connected by event %v", e.kind)
-	}
-	if before.state == Blocked && w.m.state != Blocked && w.m.state != Stopped && !(e.kind == evLoginCommand && e.force) {
-		w.t.Fatalf("left blocked by event %v", e.kind)
-	}
-	for _, f := range fx {
-		w.perform(f)
-	}
-	w.check()
-}
-
-func (w *world) perform(f effect) {
-	switch f.does {
-	case fxAllow:
-		if w.closed || w.probe {
-			w.t.Fatalf("asked the breaker: closed %v, probe taken %v", w.closed, w.probe)
-		}
-		if w.now.Sub(w.openedAt) <= breakerTimeout {
-			w.queue = append(w.queue, event{kind: evRefused, gen: w.m.gen})
-			return
-		}
-		w.probe = true
-		w.queue = append(w.queue, event{kind: evAllowed, gen: w.m.gen})
-	case fxSettle:
-		if w.probe {
-			w.closed = f.verdict.OK()
-			if !w.closed {
-				w.openedAt = w.now
-			}
-		}
-		w.probe = false
-	case fxTrip:
-		w.trip(f.verdict)
-	case fxClimb:
-		if !w.probe {
-			w.t.Fatal("a login outside the breaker's probe")
-		}
-		if w.session {
-			w.t.Fatal("a login while a session is open")
-		}
-	case fxPoll, fxTake, fxProbe:
-		if !w.session {
-			w.t.Fatalf("effect %v without a session", f.does)
-		}
-		if !w.closed && !w.probe {
-			w.t.Fatalf("effect %v past an open breaker", f.does)
-		}
-	case fxClose:
-		w.session = false
-	}
-}
-
-func (w *world) trip(v classifier.Verdict) {
-	if w.closed {
-		w.closed, w.openedAt = false, w.now
-		w.queue = append([]event{{kind: evOpened, verdict: v}}, w.queue...)
-	}
-}
-
-// check holds between any two events.
-func (w *world) check() {
-	m := w.m
-	if tripped := len(w.queue) > 0 && w.queue[0].kind == evOpened; !tripped && (m.state == Connected) != w.closed {
-		w.t.Fatalf("state %s, breaker closed %v", m.state, w.closed)
-	}
-	if m.state == Connected && !w.answered {
-		w.t.Fatal("connected without an answer of WeChat")
-	}
-	resting := m.work == resting && m.wake().IsZero() && len(w.queue) == 0
-	if resting && m.state != Blocked && m.state != LoggedOut && m.state != Stopped {
-		w.t.Fatalf("state %s has no way out", m.state)
-	}
-	if m.plan != planNothing && m.retryAt.Sub(w.now) > 24*time.Hour {
-		w.t.Fatalf("waits for %v", m.retryAt.Sub(w.now))
-	}
-	w.budget()
-}
-
-func (w *world) budget() {
-	hour, day := 0, 0
-	for _, at := range w.reacted {
-		if w.now.Sub(at) < time.Hour {
-			hour++
-		}
-		if w.now.Sub(at) < 24*time.Hour {
-			day++
-		}
-	}
-	if hour > w.m.limits.LoginsPerHour || day > w.m.limits.LoginsPerDay {
-		w.t.Fatalf("%d logins in an hour, %d in a day", hour, day)
-	}
-}
-
-// drain delivers what is queued.
-func (w *world) drain() {
-	for len(w.queue) > 0 {
-		e := w.queue[0]
-		w.queue = w.queue[1:]
-		w.feed(e)
-	}
-}
-
-// good lets whatever runs end well.
-func (w *world) good() {
-	e := event{gen: w.m.gen}
-	switch w.m.work {
-	case climbing:
-		w.climbed(e)
-		return
-	case polling:
-		w.answered = true
-		if w.m.proving && rapid.Bool().Draw(w.t, "held") {
-			w.feed(event{kind: evHeld, gen: w.m.gen})
-			w.feed(event{kind: evProbe, gen: w.m.gen})
-			return
-		}
-		e.kind, e.lasted = evPoll, 25*time.Second
-	case taking:
-		e.kind = evTaken
-	case probing:
-		e.kind = evProbe
-	case leaving:
-		e.kind = evLogoutDone
-	default:
-		w.tick()
-		return
-	}
-	w.feed(e)
-}
-
-// climbed is a rung that works; a new login needs a person.
-func (w *world) climbed(e event) {
-	if w.m.rung >= wechat.Push {
-		if !w.person {
-			e.kind, e.verdict = evLoginFault, known("qr_expired")
-			w.feed(e)
-			return
-		}
-		w.reacted = append(w.reacted, w.now)
-		w.feed(event{kind: evStep, gen: e.gen, step: wechat.LoginStep{Kind: wechat.StepConfirm}})
-	}
-	w.session, w.answered = true, false
-	e.kind, e.identity = evLogin, wechat.Identity{ID: "1"}
-	w.feed(e)
-}
-
-// bad lets whatever runs fail.
-func (w *world) bad(v classifier.Verdict, noRung bool) {
-	e := event{gen: w.m.gen, verdict: v}
-	switch w.m.work {
-	case climbing:
-		e.kind, e.noRung = evLoginFault, noRung
-	case polling:
-		e.kind = evPollFault
-		w.reportOf(v)
-	case taking:
-		e.kind = evTakeFault
-	case probing:
-		e.kind, e.missing = evProbeFault, noRung
-		w.reportOf(v)
-	default:
-		w.tick()
-		return
-	}
-	w.drain()
-	w.feed(e)
-}
-
-// reportOf is the report to the breaker that goes before the event.
-func (w *world) reportOf(v classifier.Verdict) {
-	if v.Final {
-		w.trip(v)
-	}
-}
-
-// tick lets time go by until the machine wants something.
-func (w *world) tick() {
-	if at := w.m.wake(); at.After(w.now) {
-		w.now = at
-	}
-	w.feed(event{kind: evTimer})
-}
 
 func (w *world) act() {
 	w.now = w.now.Add(time.Duration(rapid.IntRange(0, 30).Draw(w.t, "seconds")) * time.Second)
-	switch rapid.IntRange(0, 11).Draw(w.t, "act") {
+	switch rapid.IntRange(0, 14).Draw(w.t, "act") {
 	case 0, 1, 2:
 		w.good()
 	case 3, 4:
-		w.bad(rapid.SampledFrom(verdicts).Draw(w.t, "verdict"), rapid.Bool().Draw(w.t, "missing"))
+		v := rapid.SampledFrom(verdicts).Draw(w.t, "verdict")
+		v.Wait = rapid.SampledFrom(waits).Draw(w.t, "told")
+		w.bad(v, rapid.Bool().Draw(w.t, "missing"))
 	case 5:
 		if rapid.IntRange(0, 5).Draw(w.t, "stop") == 0 {
 			w.bad(rapid.SampledFrom(stops).Draw(w.t, "verdict"), false)
@@ -246,6 +33,15 @@ func (w *world) act() {
 		w.command()
 	case 9:
 		w.person = !w.person
+	case 10:
+		w.aside()
+	case 11:
+		for range rapid.IntRange(0, 60).Draw(w.t, "a long time") {
+			w.good()
+			w.drain()
+		}
+	case 12:
+		w.set(time.Duration(rapid.IntRange(-1000, 1000).Draw(w.t, "hours")) * time.Hour)
 	default:
 		w.tick()
 	}
@@ -258,33 +54,93 @@ func (w *world) command() {
 	w.feed(e)
 }
 
-// crash starts anew on the memory as it was stored.
+// aside is the end of a probe that ran beside other work, or of a send.
+func (w *world) aside() {
+	v := rapid.SampledFrom(verdicts).Draw(w.t, "verdict")
+	switch kind := rapid.IntRange(0, 2).Draw(w.t, "aside"); {
+	case kind == 0:
+		w.feed(event{kind: evSend, gen: w.m.gen, verdict: v})
+	case w.m.work == probing: // it has an end of its own
+	case kind == 1:
+		w.answered = w.answered || w.m.sideProbe && w.m.proving
+		w.feed(event{kind: evProbe, gen: w.m.gen})
+	default: // also one that nobody waits for any more
+		w.feed(event{kind: evProbeFault, gen: w.m.gen, verdict: v})
+	}
+}
+
+// crash starts anew on the memory as it was stored, perhaps with a clock that
+// was set back meanwhile. One set forward looks like a long time in which
+// nothing ran, which nobody can tell from the truth.
 func (w *world) crash() {
-	mem := w.m.mem
+	b, err := w.m.mem.encode()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.skew -= time.Duration(rapid.IntRange(0, 48).Draw(w.t, "set back")) * time.Hour
+	mem, err := decodeMemory(b, w.wall(), w.m.limits)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	limits := w.m.limits
 	w.m = fresh()
+	w.m.limits = limits
 	w.closed, w.probe, w.session, w.answered, w.queue = false, false, false, false, nil
 	w.openedAt = w.now
 	w.feed(event{kind: evStart, memory: mem})
 }
 
 func TestPropertyTheMachineKeepsItsPromises(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := &world{t: t, m: fresh(), now: t0, openedAt: t0}
-		w.feed(event{kind: evStart})
-		for range rapid.IntRange(1, 120).Draw(t, "events") {
-			if rapid.IntRange(0, 40).Draw(t, "crash") == 0 {
-				w.crash()
+	seen := make(map[any]int)
+	for range 20 { // of a hundred sequences each
+		rapid.Check(t, func(t *rapid.T) {
+			w := &world{t: t, m: fresh(), now: t0, openedAt: t0, seen: seen}
+			w.m.limits.LoginsPerHour = rapid.IntRange(1, 6).Draw(t, "logins an hour")
+			w.m.limits.QRRenewals = rapid.IntRange(1, 10).Draw(t, "renewals")
+			w.feed(event{kind: evStart})
+			for range rapid.IntRange(1, 120).Draw(t, "events") {
+				if rapid.IntRange(0, 40).Draw(t, "crash") == 0 {
+					w.crash()
+				}
+				w.act()
 			}
-			w.act()
+			w.home()
+		})
+	}
+	for _, want := range []any{
+		Starting, AwaitingScan, AwaitingConfirm, Connecting, Connected, Reconnecting, LoggedOut, Blocked,
+		resting, asking, climbing, polling, taking, probing, leaving, planAttempt, planPoll, planTake,
+		wechat.Resume, wechat.Stored, wechat.Push, wechat.QR,
+		"login_budget_used", "qr_unattended", noPulse, "examined", "slept", "throttled while proving", "ramp", "no ramp",
+	} {
+		if seen[want] == 0 {
+			t.Errorf("%v was never reached: the property says nothing about it", want)
 		}
-		w.person = true // the faults are lifted, and somebody has the phone
-		for range 400 {
-			if s := w.m.state; s == Connected || s == Blocked || s == LoggedOut {
-				return
+	}
+}
+
+// home is the way out that every state has: the faults are lifted, somebody has
+// the phone, and asks for a login only where one is asked for.
+func (w *world) home() {
+	w.person = true
+	began := w.now
+	for range 400 {
+		switch {
+		case w.m.state == Connected:
+			if d := w.now.Sub(began); d > 26*time.Hour {
+				w.t.Fatalf("connected after %v", d)
 			}
+			return
+		case stays(w.m.state) && w.m.work != leaving:
+			left, free := loginsLeft(w.m.mem.Logins, w.wall(), w.m.limits)
+			if left <= 0 {
+				w.now = w.now.Add(free.Sub(w.wall()))
+			}
+			w.feed(event{kind: evLoginCommand, force: w.m.state == Blocked})
+		default:
 			w.good()
-			w.drain()
 		}
-		t.Fatalf("stuck in %s: work %v plan %v rung %v", w.m.state, w.m.work, w.m.plan, w.m.rung)
-	})
+		w.drain()
+	}
+	w.t.Fatalf("stuck in %s: work %v plan %v rung %v", w.m.state, w.m.work, w.m.plan, w.m.rung)
 }

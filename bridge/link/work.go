@@ -177,6 +177,9 @@ func (p pollEnd) judge() (event, error) {
 		p.silent = true
 		return p.judge()
 	}
+	if doubtful(e.verdict) {
+		return e, outcome{}
+	}
 	return e, report(e.verdict)
 }
 
