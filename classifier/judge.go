@@ -104,7 +104,7 @@ func byCode(f *Fault) *rule {
 	for _, key := range [...]codeKey{{f.Transport, f.Op, f.Code}, {f.Transport, "", f.Code}} {
 		for _, i := range codeRules[key] {
 			if r := &rules[i]; r.fits(f) {
-				return r
+				return r.orSentence(f.Text)
 			}
 		}
 	}
@@ -114,6 +114,20 @@ func byCode(f *Fault) *rule {
 		}
 	}
 	return nil
+}
+
+// orSentence gives the row of what WeChat says beside a code that says little:
+// Ret 1 with 操作太频繁 is a throttle. WeChat's sentences are Chinese there, so
+// that anything else costs nothing.
+func (r *rule) orSentence(text string) *rule {
+	if !r.vague || !wide(text) {
+		return r
+	}
+	clean, _ := prepare(text)
+	if s := first(sentenceRules, known.find(clean)); s != nil {
+		return s
+	}
+	return r
 }
 
 // byWord looks iLink's QR status up.

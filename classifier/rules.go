@@ -28,6 +28,7 @@ type rule struct {
 	open    bool // ... but reports say that it may have done it all the same
 	one     bool // does not count for the breaker in a single-message operation
 	soft    bool // the session may be sound: resume it first
+	vague   bool // the code says little: a sentence of WeChat beside it says more
 }
 
 type codeKey struct {
@@ -92,11 +93,11 @@ var rules = []rule{
 	{name: "webwx.1200", says: "too_often", transport: WebWX, code: 1200, refusal: true, source: srcCodes},
 	{name: "webwx.1205", says: "too_often", transport: WebWX, code: 1205, refusal: true, source: src1205},
 	{name: "webwx.1204", says: "send_limited", transport: WebWX, code: 1204, refusal: true, open: true, source: src1204},
-	{name: "webwx.init.1", says: "web_init_refused", transport: WebWX, ops: []Operation{OpInit}, code: 1, refusal: true, source: srcInit1},
+	{name: "webwx.init.1", says: "web_init_refused", transport: WebWX, ops: []Operation{OpInit}, code: 1, refusal: true, vague: true, source: srcInit1},
 	{name: "webwx.notify.1", says: "web_init_refused", transport: WebWX, ops: []Operation{OpNotify}, code: 1, refusal: true, soft: true, source: srcCodes},
-	{name: "webwx.1", says: "bad_parameter", transport: WebWX, code: 1, refusal: true, source: srcCodes},
-	{name: "webwx.-1", says: "request_refused", transport: WebWX, code: -1, refusal: true, source: srcCodes},
-	{name: "webwx.-2", says: "logic_error", transport: WebWX, code: -2, refusal: true, source: srcCodes},
+	{name: "webwx.1", says: "bad_parameter", transport: WebWX, code: 1, refusal: true, vague: true, source: srcCodes},
+	{name: "webwx.-1", says: "request_refused", transport: WebWX, code: -1, refusal: true, vague: true, source: srcCodes},
+	{name: "webwx.-2", says: "logic_error", transport: WebWX, code: -2, refusal: true, vague: true, source: srcCodes},
 	{name: "webwx.-14", says: "ticket_invalid", transport: WebWX, code: -14, refusal: true, source: srcCodes},
 	{name: "webwx.init.3", says: "session_lost", transport: WebWX, ops: []Operation{OpInit}, code: 3, refusal: true, source: srcNight},
 	{name: "webwx.3", says: "session_doubtful", transport: WebWX, code: 3, refusal: true, source: srcNight},

@@ -122,6 +122,9 @@ func (r *rule) describe() string {
 	if r.one {
 		add("not counted for the breaker when it concerns one message, room or contact call")
 	}
+	if r.vague {
+		add("unless a sentence of WeChat beside it says more")
+	}
 	if r.soft {
 		add("the session is resumed first")
 	}

@@ -80,6 +80,9 @@ func TestTheTextIsLast(t *testing.T) {
 		code string
 	}{
 		{&Fault{Transport: WebWX, Op: OpSyncCheck, Code: 1101, HasCode: true, Text: text}, "logged_out_by_phone"},
+		{&Fault{Transport: WebWX, Op: OpSend, Code: 1, HasCode: true, Text: text}, "too_often"}, // the code says little
+		{&Fault{Transport: WebWX, Op: OpInit, Code: 1, HasCode: true, Text: text}, "too_often"},
+		{&Fault{Transport: WebWX, Op: OpSend, Code: -1, HasCode: true, Text: "system error"}, "request_refused"},
 		{&Fault{Status: 502, Text: text}, "server_error"},
 		{&Fault{Body: BodyHTML, Text: text}, "html_answer"},
 		{&Fault{Cause: syscall.ECONNREFUSED, Text: text}, "connection_refused"},
@@ -159,6 +162,7 @@ func TestNetworkFaultsAllocateNothing(t *testing.T) {
 		caused(OpSyncCheck, PhaseSent, fmt.Errorf("poll: %w", os.ErrDeadlineExceeded)),
 		caused(OpSync, PhaseSent, errors.Join(errors.New("odd"), &net.DNSError{Name: "wx.qq.com"})),
 		bot(OpSend, -2), qrStatus("wait"),
+		{Transport: WebWX, Op: OpSend, Code: -1, HasCode: true, Phase: PhaseAnswer, Text: "system error"},
 	} {
 		if n := testing.AllocsPerRun(100, func() { _ = Judge(f) }); n != 0 {
 			t.Errorf("%v: %v allocations", f, n)
