@@ -15,6 +15,7 @@ const (
 	codeMediaFull       = "media_store_full"         // no room to keep a medium until it is sent
 	codeMediaNotKept    = "media_store_unavailable"  // the store took no medium for a while
 	codeMediaAway       = "media_unavailable"        // a kept medium cannot be read now
+	codeHeldBack        = "held_back"                // its record came too late: nothing was handed over
 	codeExpired         = "expired"                  // its time was over
 	codeUnknownID       = "unknown_id"               // revoke names nothing that was sent
 	codeNotSent         = "not_sent"                 // revoke names what did not go out

@@ -65,6 +65,7 @@ const (
 	loadPatience = 10 * time.Second // in memory for contacts that load, then parked
 	markTime     = 5 * time.Second  // to write sending while admitted
 	holdTime     = 2 * time.Second  // before looking again at what is not ready
+	minTick      = 100 * time.Millisecond
 	minMediaWait = 20 * time.Millisecond
 )
 

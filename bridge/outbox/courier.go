@@ -104,7 +104,7 @@ func (c *courier) loop(ctx context.Context) {
 }
 
 // tickTime is how often waits are looked at.
-func (c *courier) tickTime() time.Duration { return min(holdTime, c.cfg.RecipientWait) }
+func (c *courier) tickTime() time.Duration { return max(minTick, min(holdTime, c.cfg.RecipientWait)) }
 
 // post has f called by the loop; after the loop's end it is dropped.
 func (c *courier) post(f func()) {
@@ -122,7 +122,7 @@ func (c *courier) dispatch() {
 			break
 		}
 		if !c.startOne() {
-			c.pace.giveBack()
+			c.pace.giveBack(false)
 		}
 	}
 	c.counts.setWindow(len(c.held), c.inFlight)

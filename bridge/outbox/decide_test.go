@@ -161,14 +161,19 @@ func TestPacer(t *testing.T) {
 	if d := p.take(now); d != 3*time.Second {
 		t.Errorf("second: %s, want 3s", d)
 	}
-	p.giveBack()
+	p.giveBack(false)
 	if d := p.take(now); d != 0 {
 		t.Errorf("after one was given back: %s", d)
 	}
-	for range 3 {
+	_ = p.used(t.Context(), now)
+	for n := range 2 {
+		now = now.Add(3 * time.Second)
+		if d := p.take(now); d != 0 {
+			t.Errorf("number %d: %s", n+2, d)
+		}
 		_ = p.used(t.Context(), now)
 	}
-	now = now.Add(time.Hour)
+	now = t0.Add(time.Hour)
 	if d := p.take(now); d != 23*time.Hour {
 		t.Errorf("after the day's limit: %s, want 23h", d)
 	}

@@ -43,8 +43,9 @@ func ended(last *record, c command) outcome {
 func (c *courier) deliver(l *lane, d *delivery) {
 	o := c.turn(d)
 	if !o.sent {
-		c.pace.giveBack()
+		c.pace.giveBack(d.counted)
 	}
+	d.counted = false
 	switch o.what {
 	case done:
 		c.finish(l, d, o)
@@ -170,6 +171,9 @@ func (c *courier) turn(d *delivery) (o outcome) {
 		}
 		o, moved := c.attempt(d, pos)
 		if !moved {
+			if pos == posMarked && !o.sent && o.what != done {
+				return c.unmark(d, o)
+			}
 			return o
 		}
 		sent = sent || o.sent
@@ -183,8 +187,9 @@ func (c *courier) endEarly(d *delivery, pos position) (outcome, bool) {
 	now := time.Now()
 	late := !d.Expires.IsZero() && !now.Before(d.Expires)
 	switch {
-	case pos == posMarked:
-		return outcome{}, false
+	case pos == posMarked && late: // nothing was handed over
+		d.prog.attempt--
+		return c.end(d, expired(d.base(c.cfg.Account, c.cfg.Epoch), d.prog, now)), true
 	case pos == posAmbiguous && (late || d.Report || d.prog.attempt >= maxAttempts):
 		return c.end(d, unknown(d.base(c.cfg.Account, c.cfg.Epoch), d.prog, outcomeLost, now)), true
 	case pos == posReady && late:
@@ -254,7 +259,7 @@ func (c *courier) attempt(d *delivery, pos position) (o outcome, moved bool) {
 		report(unused)
 		return outcome{what: repeat}, false
 	}
-	if err := c.countSend(); err != nil {
+	if err := c.countSend(d); err != nil {
 		report(unused)
 		return outcome{what: repeat, wait: holdTime}, false
 	}
@@ -270,12 +275,17 @@ func (c *courier) attempt(d *delivery, pos position) (o outcome, moved bool) {
 	return o, moved
 }
 
-// countSend takes a send out of the day's before it is used. Like mark it does
-// not wait for NATS for long.
-func (c *courier) countSend() error {
+// countSend takes a send out of the day's before it is used, once in a turn.
+// Like mark it does not wait for NATS for long.
+func (c *courier) countSend(d *delivery) error {
+	if d.counted {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(c.work, markTime)
 	defer cancel()
-	return c.pace.used(ctx, time.Now())
+	err := c.pace.used(ctx, time.Now())
+	d.counted = err == nil
+	return err
 }
 
 // unused tells the breaker that an admission was given back: it says nothing
@@ -295,13 +305,36 @@ func (c *courier) mark(d *delivery) (o outcome, moved bool) {
 	case c.work.Err() != nil:
 		return outcome{what: left}, false
 	case err != nil: // it may be stored all the same: locate tells
-		d.marked, d.rec = p.attempt, 0
-		return outcome{what: repeat, wait: holdTime}, false
+		d.marked = p.attempt
+		return outcome{}, true
 	case seq == 0:
 		return outcome{}, true
 	}
 	d.rec, d.prog = seq, p
 	return outcome{}, false
+}
+
+// unmark takes back a sending record upon which nothing was handed over: no
+// attempt is used, and nothing is under way. Until then the delivery keeps its
+// place among those in flight, so that a crash finds no more of them.
+func (c *courier) unmark(d *delivery, o outcome) outcome {
+	p := d.prog
+	p.attempt--
+	rec := retrying(d.base(c.cfg.Account, c.cfg.Epoch), p, heldBack, time.Now().Add(o.wait))
+	seq, _, err := c.chain.write(c.work, step{d.Key, d.rec, rec, d.trace})
+	if err != nil {
+		return c.abandon(d, err)
+	}
+	d.marked, d.rec, d.prog = 0, seq, p
+	return o
+}
+
+var heldBack = classifier.Verdict{
+	Class: classifier.Broker, Code: codeHeldBack, Retryable: true, Certain: true, Recovery: classifier.RecoverRetry,
+	Message: classifier.Text{
+		EN: "Its record took so long to be stored that nothing was handed to WeChat any more.",
+		ZH: "保存发送记录用时过长，消息没有再交给微信。",
+	},
 }
 
 // send hands the message to WeChat and writes what became of it.

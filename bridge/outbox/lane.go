@@ -16,15 +16,16 @@ type delivery struct {
 	seq   uint64 // in the buffer or in the parking
 	queue *queue // of a parked one
 
-	rec    uint64   // the chain's last record as far as known; 0 = look
-	prog   progress // as that record says
-	marked int      // attempt whose sending record is written but was not acted upon
-	tries  int      // in a row in this process, for the back-off
-	since  time.Time
-	placed bool        // it has been in a lane's memory
-	gen    uint64      // the login that peer belongs to
-	peer   wechat.Peer // whom it goes to
-	source *source     // of its medium, as the transport read it last
+	rec     uint64   // the chain's last record as far as known; 0 = look
+	prog    progress // as that record says
+	marked  int      // attempt whose sending record is written but was not acted upon
+	tries   int      // in a row in this process, for the back-off
+	counted bool     // among the day's sends, in this turn
+	since   time.Time
+	placed  bool        // it has been in a lane's memory
+	gen     uint64      // the login that peer belongs to
+	peer    wechat.Peer // whom it goes to
+	source  *source     // of its medium, as the transport read it last
 }
 
 // before orders deliveries of one chat.

@@ -19,12 +19,17 @@ type pacer struct {
 	bucket *rate.Limiter
 	memory wechat.Vault // of the day's sends; may be nil
 
-	mu    sync.Mutex
-	daily int
-	days  []time.Time // the newest sends, oldest first, at most daily
-	until time.Time   // nothing before: WeChat asked for it
-	slow  time.Time   // slowed until
-	spare int         // taken and not used
+	saving chan struct{} // held by who stores the day's sends
+
+	mu       sync.Mutex
+	daily    int
+	days     []time.Time // the sends of the last 24 hours, oldest first
+	reserved int         // taken and not among them yet
+	count    int         // of all that were ever among them
+	saved    int         // count when they were stored last
+	until    time.Time   // nothing before: WeChat asked for it
+	slow     time.Time   // slowed until
+	spare    int         // taken and not used
 }
 
 // slowFor is how long a throttled account goes at a quarter of its pace.
@@ -35,24 +40,36 @@ func newPacer(p Pace, memory wechat.Vault) *pacer {
 	if p.N > 0 {
 		limit = rate.Limit(float64(p.N) / p.Per.Seconds())
 	}
-	return &pacer{limit: limit, bucket: rate.NewLimiter(limit, 1), memory: memory, daily: p.Daily}
+	return &pacer{
+		limit: limit, bucket: rate.NewLimiter(limit, 1), memory: memory, daily: p.Daily, saving: make(chan struct{}, 1),
+	}
 }
 
-// take takes the right to send one message, or says how long there is none.
+// take takes the right to send one message, with a place in the day, or says how
+// long there is none.
 func (p *pacer) take(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if wait := p.closed(now); wait > 0 {
-		return wait
+	wait := p.closed(now)
+	if wait <= 0 {
+		wait = p.token(now)
 	}
+	if wait <= 0 {
+		p.reserved++
+	}
+	return wait
+}
+
+// token takes one out of the bucket, or says how long there is none; the lock
+// is held.
+func (p *pacer) token(now time.Time) time.Duration {
 	if p.spare > 0 {
 		p.spare--
 		return 0
 	}
-	if p.limit == rate.Inf && !p.slowed(now) {
+	if !p.slowed(now) && p.limit == rate.Inf {
 		return 0
 	}
-	p.slowed(now)
 	r := p.bucket.ReserveN(now, 1)
 	wait := r.DelayFrom(now)
 	if wait > 0 {
@@ -61,12 +78,16 @@ func (p *pacer) take(now time.Time) time.Duration {
 	return wait
 }
 
-// giveBack returns a right that was not used.
-func (p *pacer) giveBack() {
+// giveBack returns a right that was not used; counted says that it is among the
+// day's sends already.
+func (p *pacer) giveBack(counted bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.limit != rate.Inf {
 		p.spare++
+	}
+	if !counted {
+		p.reserved--
 	}
 }
 
@@ -74,10 +95,16 @@ func (p *pacer) giveBack() {
 // lock is held.
 func (p *pacer) closed(now time.Time) time.Duration {
 	d := p.until.Sub(now)
-	if p.daily > 0 && len(p.days) == p.daily {
-		d = max(d, p.days[0].Add(24*time.Hour).Sub(now))
+	for len(p.days) > 0 && now.Sub(p.days[0]) >= 24*time.Hour {
+		p.days = p.days[1:]
 	}
-	return d
+	switch {
+	case p.daily == 0 || len(p.days)+p.reserved < p.daily:
+		return d
+	case len(p.days) == 0: // one that is given back has the loop look again
+		return max(d, time.Minute)
+	}
+	return max(d, p.days[0].Add(24*time.Hour).Sub(now))
 }
 
 // slowed reports whether the throttle is still felt, and ends it; the lock is held.
@@ -94,38 +121,62 @@ func (p *pacer) slowed(now time.Time) bool {
 }
 
 // used counts one send for the day, and stores that before the send goes out:
-// a crash loop must not send more than the day allows.
+// a crash loop must not send more than the day allows. What cannot be stored is
+// not counted. The lock is not held meanwhile: the loop takes rights.
 func (p *pacer) used(ctx context.Context, now time.Time) error {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.daily == 0 {
+	p.reserved--
+	if p.daily > 0 {
+		p.days = append(p.days, now)
+	}
+	p.count++
+	mine := p.count
+	p.mu.Unlock()
+	if p.daily == 0 || p.memory == nil {
 		return nil
 	}
-	days := append(slices.Clone(p.days), now)
-	if len(days) > p.daily {
-		days = days[1:]
+	err := p.save(ctx, mine)
+	if err != nil {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.reserved++
+		if i := slices.Index(p.days, now); i >= 0 {
+			p.days = slices.Delete(p.days, i, i+1)
+		}
 	}
-	if err := p.save(ctx, days); err != nil {
-		return err
-	}
-	p.days = days
-	return nil
+	return err
 }
 
-// save stores the sends of the day in seconds since 1970.
-func (p *pacer) save(ctx context.Context, days []time.Time) error {
-	if p.memory == nil {
-		return nil
+// save stores the sends of the day in seconds since 1970, those with number
+// mine among them, one after the other: one write may store several.
+func (p *pacer) save(ctx context.Context, mine int) error {
+	select {
+	case p.saving <- struct{}{}:
+		defer func() { <-p.saving }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	stamps := make([]int64, len(days))
-	for i, d := range days {
+	p.mu.Lock()
+	count, stored := p.count, p.saved >= mine
+	stamps := make([]int64, len(p.days))
+	for i, d := range p.days {
 		stamps[i] = d.Unix()
+	}
+	p.mu.Unlock()
+	if stored {
+		return nil
 	}
 	body, err := json.Marshal(stamps)
 	if err != nil {
 		return err
 	}
-	return p.memory.Save(ctx, body)
+	if err := p.memory.Save(ctx, body); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.saved = count
+	return nil
 }
 
 // load reads what a former worker has sent; what cannot be understood

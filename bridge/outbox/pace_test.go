@@ -3,6 +3,8 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,6 +17,7 @@ import (
 type notes struct {
 	value []byte
 	away  atomic.Bool
+	block chan struct{} // a save waits until it is closed
 }
 
 func (n *notes) Load(context.Context) ([]byte, error) { return n.value, nil }
@@ -22,6 +25,9 @@ func (n *notes) Load(context.Context) ([]byte, error) { return n.value, nil }
 func (n *notes) Save(_ context.Context, value []byte) error {
 	if n.away.Load() {
 		return errors.New("away")
+	}
+	if n.block != nil {
+		<-n.block
 	}
 	n.value = value
 	return nil
@@ -90,4 +96,56 @@ func TestSendsWaitUntilTheyAreCounted(t *testing.T) {
 			t.Errorf("stored %q, WeChat has %d", memory.value, len(w.chat.ledger))
 		}
 	})
+}
+
+// The day's limit holds for those in flight together, with and without a pace.
+func TestDayWithManyInFlight(t *testing.T) {
+	for name, pace := range map[string]Pace{"off": {Daily: 3}, "on": {N: 100, Per: time.Second, Daily: 3}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld()
+				p := w.start(t, 1, func(_ *process, c *Config) { c.Pace = pace })
+				w.chat.takes = func(string) time.Duration { return 50 * time.Millisecond }
+				w.chat.answer = answers(noRoute) // one is tried again
+				to := []string{"Alice", "Bob", "Team", "filehelper"}
+				for i, n := range numbered("m", 12) {
+					w.publish(text(n, to[i%4], n))
+				}
+				pass(time.Hour)
+				if n := p.gate.admitted; n != 3 || len(w.chat.ledger) != 2 {
+					t.Errorf("%d tries on a day of 3, WeChat has %d", n, len(w.chat.ledger))
+				}
+				w.drain(t, 6*24*time.Hour)
+			})
+		})
+	}
+}
+
+// While the day's sends are stored, which may take long, the loop can ask.
+func TestTakeWhileTheDayIsStored(t *testing.T) {
+	memory := &notes{block: make(chan struct{})}
+	p := newPacer(Pace{Daily: 5}, memory)
+	var wg sync.WaitGroup
+	for range 3 {
+		if p.take(t0) != 0 {
+			t.Fatal("no right")
+		}
+		wg.Go(func() {
+			if err := p.used(t.Context(), t0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	taken := make(chan time.Duration)
+	go func() { taken <- p.take(t0) }()
+	select {
+	case <-taken:
+	case <-time.After(10 * time.Second):
+		t.Error("take waits for the store")
+	}
+	close(memory.block)
+	wg.Wait()
+	if string(memory.value) != fmt.Sprintf("[%d,%[1]d,%[1]d]", t0.Unix()) {
+		t.Errorf("stored %s", memory.value)
+	}
 }

@@ -135,6 +135,19 @@ func TestSendingHeadOfAHiddenRoom(t *testing.T) {
 	})
 }
 
+// A recipient wait of (next to) nothing refuses at once, and costs nothing while
+// nothing waits.
+func TestNoRecipientWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.start(t, 1, func(_ *process, c *Config) { c.RecipientWait = time.Nanosecond })
+		w.publish(text("a", "Nowhere", "a"))
+		w.expect(t, "a", wire.Rejected, 5*time.Second)
+		pass(time.Hour)
+		w.drain(t, time.Minute)
+	})
+}
+
 // All parts were sent, and the contacts took long to load after a crash before
 // the acknowledgements: the list is sent.
 func TestListWhoseSentPartIsParkedAfterACrash(t *testing.T) {
