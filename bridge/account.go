@@ -242,6 +242,9 @@ func (a *account) record(s link.Status) wire.Connection {
 	if c.State == wire.StateConnected && c.Reason == nil {
 		c.Reason = contactsReason(a.directory.Failure())
 	}
+	if c.Reason != nil {
+		c.Reason.HelpURL = a.w.helpURL(c.Reason.Code)
+	}
 	return c
 }
 

@@ -15,12 +15,20 @@ func connectionRecord(s link.Status, a wechat.Abilities, simulated bool, backlog
 		Account: s.Account, Transport: s.Transport, Simulated: simulated, Abilities: abilityNames(a),
 		State: string(s.State), Sending: string(s.Sending), Since: s.Since,
 		Reason: reason(s.Reason), UserAction: string(s.UserAction), Login: loginOf(s),
-		Breaker: wire.Breaker{State: s.Breaker.State, Counts: wire.Counts{
-			Requests: s.Breaker.Requests, Successes: s.Breaker.Successes,
-			Failures: s.Breaker.Failures, ConsecutiveFailures: s.Breaker.ConsecutiveFailures,
-		}},
-		Attempt: s.Attempt, RetryAt: moment(s.RetryAt), Backlog: backlog, Identity: identityOf(s.Identity),
+		Breaker:  breakerOf(s.Breaker),
+		InFlight: wire.InFlight{Now: s.Ramp.InFlight, Window: s.Ramp.Window, Top: s.Ramp.Top},
+		Logins:   wire.Logins{Left: s.LoginsLeft, FreeAt: moment(s.LoginFreeAt)},
+		Attempt:  s.Attempt, RetryAt: moment(s.RetryAt), Backlog: backlog, Identity: identityOf(s.Identity),
 		LastPulse: moment(s.LastPulse), LastSent: moment(s.LastSent),
+	}
+}
+
+func breakerOf(b link.BreakerStatus) wire.Breaker {
+	return wire.Breaker{
+		State: b.State, Since: moment(b.Since), Reason: b.Reason.Code,
+		Counts: wire.Counts{
+			Requests: b.Requests, Successes: b.Successes, Failures: b.Failures, ConsecutiveFailures: b.ConsecutiveFailures,
+		},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -223,4 +224,27 @@ func TestFrozenWeChatIsSeen(t *testing.T) {
 	r.awaitConnected()
 	r.reckon(1)
 	r.noLoginSince(logins)
+}
+
+// A reason leads to its page, which the bridge itself serves.
+func TestAReasonHasAPage(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sim.Options{})
+	r.start()
+	r.awaitConnected()
+	r.fault(sim.Fault{On: []string{"*"}, Do: "refuse"})
+	c := r.awaitState(wire.StateReconnecting)
+	page, found := strings.CutPrefix(c.Reason.HelpURL, "http://"+r.info.HTTP)
+	if !found {
+		t.Fatalf("help_url %q", c.Reason.HelpURL)
+	}
+	status, body := r.get(page)
+	if status != http.StatusOK || !strings.Contains(string(body), c.Reason.Code) || !strings.Contains(string(body), c.Reason.MessageZH) {
+		t.Errorf("%s: %d %s", page, status, body)
+	}
+	for path, want := range map[string]int{"/errors/": 200, "/errors/README.md": 200, page + ".md": 200, "/errors/nothing": 404} {
+		if got, _ := r.get(path); got != want {
+			t.Errorf("%s: %d, want %d", path, got, want)
+		}
+	}
 }

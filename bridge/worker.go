@@ -126,7 +126,7 @@ func (w *Worker) serveHTTP(ctx context.Context) (stop func(), err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		err := monitor.Serve(ctx, ln, monitor.Config{Source: w.facts, Silence: w.facts.Silence(), Version: w.opts.Version, Token: token, Log: w.log})
+		err := monitor.Serve(ctx, ln, monitor.Config{Source: w.facts, Silence: w.facts.Silence(), Version: w.opts.Version, Token: token, ErrorPage: errorPage, Log: w.log})
 		if err != nil && ctx.Err() == nil {
 			w.log.Error().Err(err).Msg("http stopped")
 		}

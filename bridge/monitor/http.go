@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -40,7 +42,10 @@ type Config struct {
 	// Token is wanted as Authorization: Bearer where Loopback is false, for
 	// everything but /livez and /readyz. Without one all that is refused.
 	Token string
-	Log   zerolog.Logger
+	// ErrorPage gives the help page of a code as Markdown, the list of all for
+	// the empty code, and false for one that does not exist. May be nil.
+	ErrorPage func(code string) (string, bool)
+	Log       zerolog.Logger
 }
 
 func (c Config) facts() Facts {
@@ -50,12 +55,13 @@ func (c Config) facts() Facts {
 	return gather(c.Source, c.Silence)
 }
 
-// New makes the endpoints /livez, /readyz, /healthz and /.
+// New makes the endpoints /livez, /readyz, /healthz, /errors/ and /.
 func New(cfg Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/livez", cfg.livez)
 	mux.HandleFunc("/readyz", cfg.readyz)
 	mux.HandleFunc("/healthz", cfg.healthz)
+	mux.HandleFunc("/errors/{code...}", cfg.errorPage)
 	mux.HandleFunc("/{$}", cfg.root)
 	return guard(cfg, mux)
 }
@@ -120,6 +126,25 @@ func (c Config) healthz(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	_ = json.NewEncoder(w).Encode(h) // a client that went away needs no answer
+}
+
+// errorPage answers /errors/CODE, also as /errors/CODE.md: the pages link to
+// one another as files do.
+func (c Config) errorPage(w http.ResponseWriter, r *http.Request) {
+	code := strings.TrimSuffix(r.PathValue("code"), ".md")
+	if code == "README" {
+		code = ""
+	}
+	page, known := "", false
+	if c.ErrorPage != nil {
+		page, known = c.ErrorPage(code)
+	}
+	if !known {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
+	_, _ = io.WriteString(w, page) // a client that went away needs no answer
 }
 
 func (c Config) root(w http.ResponseWriter, _ *http.Request) {

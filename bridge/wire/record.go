@@ -219,6 +219,8 @@ type Connection struct {
 	RetryAt    *time.Time `json:"retry_at,omitempty"`
 	Backlog    Backlog    `json:"backlog"`
 	Identity   *Identity  `json:"identity,omitempty"`
+	InFlight   InFlight   `json:"in_flight"`
+	Logins     Logins     `json:"logins"`
 	LastPulse  *time.Time `json:"last_pulse,omitempty"`
 	LastSent   *time.Time `json:"last_sent,omitempty"`
 }
@@ -252,6 +254,7 @@ type Reason struct {
 	MessageZH string `json:"message_zh,omitempty"`
 	Fix       string `json:"fix,omitempty"`
 	FixZH     string `json:"fix_zh,omitempty"`
+	HelpURL   string `json:"help_url,omitempty"`
 }
 
 // Login is what a person has to scan.
@@ -263,8 +266,24 @@ type Login struct {
 
 // Breaker is the circuit breaker's state.
 type Breaker struct {
-	State  string `json:"state"` // closed, open, half-open
-	Counts Counts `json:"counts"`
+	State  string     `json:"state"` // closed, open, half-open
+	Since  *time.Time `json:"since,omitempty"`
+	Reason string     `json:"reason,omitempty"` // code of what opened it
+	Counts Counts     `json:"counts"`
+}
+
+// InFlight is how many sends are under way and how many may be: fewer than Top
+// while the replay after an outage ramps up.
+type InFlight struct {
+	Now    int `json:"now"`
+	Window int `json:"window"`
+	Top    int `json:"top"`
+}
+
+// Logins is what is left of the budget of new logins.
+type Logins struct {
+	Left   int        `json:"left"`
+	FreeAt *time.Time `json:"free_at,omitempty"` // when there is one again; only while none is left
 }
 
 // Counts are those of the breaker's rolling minute.
