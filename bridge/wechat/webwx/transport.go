@@ -29,8 +29,11 @@ type Config struct {
 	// there; host names and SNI stay WeChat's. "" means the real hosts.
 	Endpoint string
 	RootCAs  *x509.CertPool // nil: the system's
-	TempDir  string         // for outgoing media; "": the system's
-	Log      zerolog.Logger
+	// DialContext opens every connection, below TLS; nil dials TCP, within 10 s.
+	// Its address is the Endpoint's, or that of WeChat's host.
+	DialContext func(ctx context.Context, network, addr string) (net.Conn, error)
+	TempDir     string // for outgoing media; "": the system's
+	Log         zerolog.Logger
 
 	Hold      time.Duration // how long WeChat holds a poll; default 25 s
 	Slack     time.Duration // silence past the hold that is a fault; default 10 s
@@ -66,6 +69,9 @@ func (c *Config) fill() {
 	def(&c.ContactWait, 5*time.Second)
 	def(&c.LookupPace, time.Second)
 	def(&c.LookupWait, 2*time.Second)
+	if c.DialContext == nil {
+		c.DialContext = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
 }
 
 func (c *Config) times() times {
@@ -90,7 +96,7 @@ func New(cfg Config) (*Transport, error) {
 		return nil, errors.New("webwx: a vault and a directory are required")
 	}
 	cfg.fill()
-	d := &dialer{roots: cfg.RootCAs, raw: (&net.Dialer{Timeout: dialTimeout}).DialContext}
+	d := &dialer{roots: cfg.RootCAs, raw: cfg.DialContext}
 	if cfg.Endpoint != "" {
 		u, err := url.Parse(cfg.Endpoint)
 		if err != nil || u.Scheme != "https" || u.Port() == "" {
