@@ -12,8 +12,8 @@ import (
 )
 
 // restAfter is how long a repeated line must be quiet until what was counted and
-// not written is summed up.
-const restAfter = time.Minute
+// not written is summed up. It is longer than any wait between two tries.
+const restAfter = 5 * time.Minute
 
 // CalmLog stands between a zerolog logger and w. Of equal warnings and errors it
 // passes on the 1st, 2nd, 4th, 8th … with an exact count and the times of the

@@ -25,7 +25,7 @@ func TestAStormIsAHandfulOfLines(t *testing.T) {
 		}
 		log.Info().Msg("state")
 		log.Info().Msg("state")
-		time.Sleep(2 * time.Minute)
+		time.Sleep(restAfter + time.Minute)
 		log.Warn().Msg("something else")
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		if len(lines) != 16+16+2+1+2 {
