@@ -4,8 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"wechat-bridge/bridge/wechat"
 	"wechat-bridge/classifier"
 )
@@ -92,51 +90,4 @@ func faultIn(err error) *classifier.Fault {
 		return f
 	}
 	return nil
-}
-
-// faultKey is what makes two faults equal for the log. Both parts come from
-// closed sets, so there are few.
-type faultKey struct {
-	during During
-	rule   string
-}
-
-// logFaults is the hook of a link that was given none: equal faults are
-// written the 1st, 2nd, 4th, 8th … time. After a quiet time of stable the
-// count begins anew. It is called by one goroutine.
-func logFaults(log zerolog.Logger, account, transport string, stable time.Duration) func(FaultReport) {
-	type tally struct {
-		n    int
-		last time.Time
-	}
-	seen := make(map[faultKey]tally)
-	return func(r FaultReport) {
-		k, now := faultKey{r.During, r.Verdict.Rule}, time.Now()
-		t := seen[k]
-		if now.Sub(t.last) >= stable {
-			t.n = 0
-		}
-		t.n++
-		t.last = now
-		seen[k] = t
-		if t.n&(t.n-1) != 0 {
-			return
-		}
-		e := withVerdict(log.WithLevel(level(r.Verdict)), r.Verdict).Str(fieldAccount, account).
-			Str("transport", transport).Str("at", string(r.During)).Str("op", string(r.Op)).
-			Str("endpoint", r.Endpoint).Int("count", t.n).Int("attempt", r.Attempt)
-		if !r.RetryAt.IsZero() {
-			e = e.Stringer("retry_in", time.Until(r.RetryAt).Round(time.Millisecond))
-		}
-		e.Msg(logFault)
-	}
-}
-
-// level is how loud a verdict is: what nobody knows is louder than a fault that
-// has a name.
-func level(v classifier.Verdict) zerolog.Level {
-	if v.Class == classifier.Unknown {
-		return zerolog.ErrorLevel
-	}
-	return zerolog.WarnLevel
 }

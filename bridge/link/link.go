@@ -51,8 +51,7 @@ type Config struct {
 	// May be nil.
 	Observe func(Status)
 	// Fault is called for each fault, by the loop's goroutine; it must not
-	// block. When nil, equal faults are written to Log the 1st, 2nd, 4th …
-	// time.
+	// block. The link itself logs only changes of its state. May be nil.
 	Fault  func(FaultReport)
 	Log    zerolog.Logger
 	Rand   func() float64 // jitter in [0,1); called by one goroutine
@@ -116,7 +115,7 @@ func New(cfg Config) (*Link, error) {
 		cfg.Observe = func(Status) {}
 	}
 	if cfg.Fault == nil {
-		cfg.Fault = logFaults(cfg.Log, cfg.Account, cfg.Transport.Name(), cfg.Limits.Stable)
+		cfg.Fault = func(FaultReport) {}
 	}
 	l := &Link{
 		cfg: cfg, ramp: newRamp(cfg.Limits.Ramp), saver: newSaver(cfg.Memory), mail: newMailbox[event](), changes: newMailbox[Status](),

@@ -2,7 +2,6 @@ package link
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -216,30 +215,6 @@ func TestACodeThatWasNeverShownIsNotCounted(t *testing.T) {
 		pass(3 * time.Hour)
 		if s := r.Status(); s.State == LoggedOut || s.QRNumber > 1 || f.climbsOf(wechat.QR) < 50 {
 			t.Errorf("status %+v", s)
-		}
-	})
-}
-
-func TestAStormOfFaultsIsAFewLines(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		f := newFake()
-		r := start(t, f, &vault{})
-		r.until(Connected, 2*time.Second)
-		before := r.log.count()
-		v := classifier.Judge(fault(classifier.OpSend, -1))
-		for range 30_000 {
-			_, report, err := r.Admit()
-			if err != nil {
-				t.Fatal(err)
-			}
-			report(v)
-		}
-		pass(time.Second)
-		if n := r.log.count() - before; n != 15 {
-			t.Errorf("%d lines", n)
-		}
-		if last := r.log.last(); !strings.Contains(last, `"count":16384`) || !strings.Contains(last, `"code":"request_refused"`) {
-			t.Errorf("last line %s", last)
 		}
 	})
 }

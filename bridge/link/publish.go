@@ -12,7 +12,6 @@ import (
 // The log events of this package.
 const (
 	logChange = "connection"
-	logFault  = "fault"
 	logSave   = "memory not stored"
 	logMemory = "memory unreadable, starting without it"
 	logClose  = "session closed with an error"
@@ -127,6 +126,15 @@ func (l *Link) logChange(before machine) {
 		e = e.Stringer("retry_in", time.Until(m.retryAt).Round(time.Millisecond))
 	}
 	withVerdict(e, m.reason).Msg(logChange)
+}
+
+// level is how loud a verdict is: what nobody knows is louder than a fault that
+// has a name.
+func level(v classifier.Verdict) zerolog.Level {
+	if v.Class == classifier.Unknown {
+		return zerolog.ErrorLevel
+	}
+	return zerolog.WarnLevel
 }
 
 func withVerdict(e *zerolog.Event, v classifier.Verdict) *zerolog.Event {
