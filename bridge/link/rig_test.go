@@ -35,12 +35,6 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (l *lines) last() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all[len(l.all)-1]
-}
-
 func (l *lines) count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
