@@ -56,7 +56,7 @@ func openRecord(s wire.Stored) record {
 	if err != nil {
 		return record{seq: s.Seq, foreign: true, at: s.At}
 	}
-	return record{Delivery: d, seq: s.Seq, trace: env.Traceparent, at: env.Time}
+	return record{Delivery: d, seq: s.Seq, trace: env.Traceparent, at: s.At}
 }
 
 // write appends a record until it is there or somebody else's is: then seq is

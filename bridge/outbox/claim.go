@@ -40,12 +40,26 @@ func (in *intake) check(c *wire.Command) *wire.Rejection {
 		return unsupported(string(c.Kind), "This transport cannot send "+string(c.Kind)+".")
 	case (len(c.Mention) > 0 || c.MentionAll) && !can.Mention:
 		return unsupported("mention", "This transport cannot mention members.")
-	case can.MaxText > 0 && c.TextLen() > can.MaxText:
-		return tooLong(c.TextLen(), can.MaxText)
 	case c.Media != nil && int64(len(c.Media.Data)) > in.limit(c.Kind):
 		return tooLarge(c.Kind, "data", in.limit(c.Kind))
 	}
+	if r := checkLength(c, can.MaxText); r != nil {
+		return r
+	}
 	return in.checkRooms(c)
+}
+
+// checkLength refuses what is too long as it will be sent, with names as the
+// user wrote them; the courier looks again with those that WeChat knows.
+func checkLength(c *wire.Command, limit int) *wire.Rejection {
+	text, names := c.Text, c.Mention
+	if c.Kind == wire.KindLink {
+		text = linkText(c.Link)
+	}
+	if c.MentionAll {
+		names = []string{everybody}
+	}
+	return tooLong(c.Kind, sentLen(text, names), limit)
 }
 
 func (in *intake) checkRooms(c *wire.Command) *wire.Rejection {

@@ -32,6 +32,9 @@ func TestBadCommands(t *testing.T) {
 		"no content":          {`{"id":"k","to":"Alice"}`, "k", wire.CodeNoContent, ""},
 		"empty text":          {`{"id":"k","to":"Alice","text":""}`, "k", wire.CodeEmptyText, "text"},
 		"long text":           {`{"id":"k","to":"Alice","text":"` + long + `"}`, "k", wire.CodeNotSupportedYet, "text"},
+		"long by mentions":    {`{"id":"k","to":"Team","text":"` + long[:3990] + `","mention":["Alice","Bob"]}`, "k", wire.CodeNotSupportedYet, "text"},
+		"long by all":         {`{"id":"k","to":"Team","text":"` + long[:3998] + `","mention":"all"}`, "k", wire.CodeNotSupportedYet, "text"},
+		"long link":           {`{"id":"k","to":"Alice","link":{"title":"` + long[:990] + `","description":"` + long[:990] + `","url":"https://e.org/` + long[:2030] + `"}}`, "k", wire.CodeBadValue, "link"},
 		"two sources":         {`{"id":"k","to":"Alice","image":{"data":"eA==","object":"o"}}`, "k", wire.CodeTwoSources, ""},
 		"broken base64":       {`{"id":"k","to":"Alice","image":{"data":"%%"}}`, "k", wire.CodeBadBase64, "image.data"},
 		"no such object":      {`{"id":"k","to":"Alice","image":{"object":"nope"}}`, "k", codeNoObject, "image.object"},
@@ -257,6 +260,31 @@ func TestMentionAndLink(t *testing.T) {
 		l := w.chat.ledger
 		if len(l) != 3 || len(l[0].out.Mention) != 2 || l[0].out.Mention[1].ID != "@bob" || !l[1].out.MentionAll || l[2].text != "T\nhttps://e.org/" {
 			t.Errorf("WeChat has %+v", l)
+		}
+	})
+}
+
+// What is too long only with the names that WeChat knows is rejected when these
+// are known, not failed by the transport; what just fits goes out.
+func TestTextThatMentionsMakeTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.start(t, 1, func(p *process, _ *Config) {
+			p.peers.Put(wechat.Peer{ID: "@long", Name: strings.Repeat("L", 30), Remark: "Al", Type: wechat.Friend})
+			p.peers.PutMembers("@@team", []wechat.Peer{{ID: "@long", Name: strings.Repeat("L", 30), Type: wechat.Member}, {ID: "@bob", Name: "Bob", Type: wechat.Member}})
+		})
+		x := strings.Repeat("x", 4000)
+		w.publish(`{"id":"remark","to":"Team","text":"` + x[:3980] + `","mention":["Al"]}`)
+		w.publish(`{"id":"fits","to":"Team","text":"` + x[:3995] + `","mention":["Bob"]}`)
+		w.publish(`{"id":"named","to":"Team","text":"` + x[:3996] + `@Bob","mention":["Bob"]}`)
+		w.drain(t, time.Minute)
+		if d := w.last(t, "remark"); d.State != wire.Rejected || d.Field != "text" {
+			t.Errorf("%+v", d)
+		}
+		for _, key := range []string{"fits", "named"} {
+			if d := w.last(t, key); d.State != wire.Sent {
+				t.Errorf("%s: %+v", key, d)
+			}
 		}
 	})
 }

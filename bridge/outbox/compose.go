@@ -2,10 +2,13 @@ package outbox
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"mime"
 	"path"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"wechat-bridge/bridge/wechat"
 	"wechat-bridge/bridge/wire"
@@ -34,7 +37,57 @@ func (c *courier) compose(d *delivery) (wechat.Outgoing, *outcome) {
 	if o == nil {
 		out.Mention, o = c.members(d)
 	}
+	if o == nil {
+		o = c.fits(d, &out)
+	}
 	return out, o
+}
+
+// fits rejects what is too long with the names that WeChat knows.
+func (c *courier) fits(d *delivery, out *wechat.Outgoing) *outcome {
+	names := make([]string, 0, len(out.Mention)+1)
+	if out.MentionAll {
+		names = append(names, everybody)
+	}
+	for _, p := range out.Mention {
+		names = append(names, p.Name)
+	}
+	if r := tooLong(d.Kind, sentLen(out.Text, names), c.cfg.Abilities.MaxText); r != nil {
+		return c.rejectNow(d, r, nil)
+	}
+	return nil
+}
+
+// everybody is what WeChat's clients write for a mention of all.
+const everybody = "所有人"
+
+// sentLen is how many characters a text has with its mentions: where it does
+// not name them itself, each goes before it as @, the name and a space.
+func sentLen(text string, names []string) int {
+	n := utf8.RuneCountInString(text)
+	for _, name := range names {
+		if at := "@" + name; !strings.Contains(text, at) {
+			n += utf8.RuneCountInString(at) + 1
+		}
+	}
+	return n
+}
+
+// tooLong rejects n characters above the transport's limit, 0 = none.
+func tooLong(k wire.Kind, n, limit int) *wire.Rejection {
+	switch {
+	case limit == 0 || n <= limit:
+		return nil
+	case k == wire.KindLink:
+		return &wire.Rejection{
+			Code: wire.CodeBadValue, Field: "link",
+			Message: fmt.Sprintf("The link has %d characters as text; this transport takes %d.", n, limit),
+		}
+	}
+	return &wire.Rejection{
+		Code: wire.CodeNotSupportedYet, Field: "text",
+		Message: fmt.Sprintf("The text has %d characters with its mentions; this transport takes %d, and splitting is not supported yet.", n, limit),
+	}
 }
 
 func linkText(l *wire.Link) string {

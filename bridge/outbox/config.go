@@ -146,10 +146,3 @@ func (o *Outbox) Run(ctx context.Context) error {
 // ones included, and since when the oldest one in the buffer waits. It costs
 // nothing; it is a few seconds old, and too low while a start still counts.
 func (o *Outbox) Backlog() (n uint64, oldest time.Time) { return o.counts.backlog() }
-
-// LastSent is when WeChat last took a delivery in this process.
-func (o *Outbox) LastSent() time.Time { return o.counts.lastSent() }
-
-// Window is how many deliveries the courier has in memory, and how many of
-// these are in flight.
-func (o *Outbox) Window() (held, inFlight int) { return o.counts.window() }

@@ -15,11 +15,8 @@ const refresh = 5 * time.Second
 
 // counts are figures for the status.
 type counts struct {
-	cfg      Config
-	waiting  atomic.Int64
-	sentAt   atomic.Int64 // unix nanoseconds
-	held     atomic.Int64
-	inFlight atomic.Int64
+	cfg     Config
+	waiting atomic.Int64
 
 	mu     sync.Mutex
 	oldest time.Time
@@ -33,20 +30,6 @@ func (c *counts) backlog() (uint64, time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return uint64(n), c.oldest
-}
-
-func (c *counts) lastSent() time.Time {
-	if n := c.sentAt.Load(); n > 0 {
-		return time.Unix(0, n)
-	}
-	return time.Time{}
-}
-
-func (c *counts) window() (int, int) { return int(c.held.Load()), int(c.inFlight.Load()) }
-
-func (c *counts) setWindow(held, inFlight int) {
-	c.held.Store(int64(held))
-	c.inFlight.Store(int64(inFlight))
 }
 
 func (c *counts) run(ctx context.Context) error {

@@ -125,7 +125,6 @@ func (c *courier) dispatch() {
 			c.pace.giveBack(false)
 		}
 	}
-	c.counts.setWindow(len(c.held), c.inFlight)
 }
 
 // startOne begins the turn of the first lane that has something to send.

@@ -357,7 +357,6 @@ func (c *courier) send(d *delivery, out wechat.Outgoing, sender wechat.Sender, r
 		return outcome{what: left}, false
 	case nextSent:
 		rec = sent(base, p, receipt.MessageID, receipt.Peer.ID, now)
-		c.counts.sentAt.Store(now.UnixNano())
 	case nextFail:
 		rec = failed(base, p, v, now)
 	case nextUnknown:

@@ -70,8 +70,7 @@ func TestExpiryAfterRestart(t *testing.T) {
 		}
 		pass(time.Minute)
 		p.crash()
-		q := w.start(t, 2)
-		q.gate.set(false)
+		q := w.start(t, 2, func(p *process, _ *Config) { p.gate.open = false })
 		pass(time.Second)
 		if n, _ := q.box.Backlog(); n != 50 {
 			t.Errorf("backlog after the restart: %d", n)

@@ -32,9 +32,6 @@ func TestOneText(t *testing.T) {
 		if n, _ := p.box.Backlog(); n != 0 {
 			t.Errorf("backlog %d, want 0", n)
 		}
-		if p.box.LastSent().IsZero() {
-			t.Error("nothing was ever sent?")
-		}
 		p.stop()
 	})
 }

@@ -211,10 +211,3 @@ func tooLarge(k wire.Kind, source string, limit int64) *wire.Rejection {
 		Message: fmt.Sprintf("This transport takes %s of at most %d bytes.", k, limit),
 	}
 }
-
-func tooLong(n, limit int) *wire.Rejection {
-	return &wire.Rejection{
-		Code: wire.CodeNotSupportedYet, Field: "text",
-		Message: fmt.Sprintf("The text has %d characters; this transport takes %d, and splitting is not supported yet.", n, limit),
-	}
-}

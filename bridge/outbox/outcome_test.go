@@ -374,3 +374,30 @@ func TestMarksInDoubtKeepTheirPlace(t *testing.T) {
 		w.drain(t, time.Minute)
 	})
 }
+
+// A later worker whose clock is slow, or one of before whose clock is fast: it
+// is NATS's clock that tells when a record was written.
+func TestSupersededByAWorkerWithAnotherClock(t *testing.T) {
+	for name, c := range map[string]struct {
+		after time.Duration // from the record to the start
+		clock time.Duration // of who wrote it
+		want  position
+	}{
+		"slow clock": {-time.Minute, -time.Hour, posLost},
+		"fast clock": {time.Minute, time.Hour, posReady},
+	} {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now()
+			body, err := wire.SealDelivery(wire.Delivery{
+				Account: "default", ID: "a", State: wire.Retrying, StreamSeq: 5, AcceptedAt: &now, Epoch: 2,
+			}, now.Add(c.clock), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := openRecord(wire.Stored{Seq: 1, At: now, Body: body})
+			if got := decidePosition(&last, command{5, now}, worker{1, now.Add(c.after)}, 0); got != c.want {
+				t.Errorf("%d, want %d", got, c.want)
+			}
+		})
+	}
+}

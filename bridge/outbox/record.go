@@ -13,7 +13,7 @@ type record struct {
 	wire.Delivery
 	seq   uint64 // 0: there is none
 	trace string
-	at    time.Time
+	at    time.Time // by NATS's clock, not by that of who wrote it
 	// foreign says that what is there is no record of ours.
 	foreign bool
 }

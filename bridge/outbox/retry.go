@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"errors"
-	"math/bits"
 	"math/rand/v2"
 	"time"
 
@@ -28,7 +27,8 @@ func backoff(base, limit time.Duration, n int, rnd float64) time.Duration {
 }
 
 // persist repeats what needs NATS until it works or the context ends; its
-// error is the context's cause, or wire.ErrInvalid, which no try can mend. A storm of failures is O(log n) lines.
+// error is the context's cause, or wire.ErrInvalid, which no try can mend. Each
+// failure is a line: the process's log thins equal ones, over all calls.
 func persist(ctx context.Context, log zerolog.Logger, what string, do func() error) error {
 	for n := 0; ; n++ {
 		err := do()
@@ -41,10 +41,7 @@ func persist(ctx context.Context, log zerolog.Logger, what string, do func() err
 		if errors.Is(err, wire.ErrInvalid) {
 			return err
 		}
-		if bits.OnesCount(uint(n+1)) == 1 {
-			log.Warn().Err(err).Str("event", "outbox_storage").Str("what", what).Int("failures", n+1).
-				Msg("storage does not answer; trying again")
-		}
+		log.Warn().Err(err).Str("event", "outbox_storage").Str("what", what).Msg("storage does not answer; trying again")
 		if err := pause(ctx, backoff(retryBase, retryCap, n, rand.Float64())); err != nil {
 			return err
 		}
