@@ -68,6 +68,7 @@ func (w *Worker) serveAccount(ctx context.Context, lease *broker.Lease) error {
 	tells.Go(func() { a.publisher.Run(telling) })
 	tells.Go(func() { a.beat(telling) })
 	tells.Go(func() { a.watchContacts(telling) })
+	tells.Go(func() { a.canary(sending) })
 	tells.Go(func() { w.broker.WatchStrays(telling, answerStray) })
 	closeAPI, err := a.serveAPI()
 	if err != nil {
@@ -122,6 +123,7 @@ func (w *Worker) newAccount(ctx context.Context, lease *broker.Lease) (*account,
 	a.link, err = link.New(link.Config{
 		Account: w.cfg.Account, Transport: a.transport, Memory: lasting{ports.Vault(key, "link")},
 		Sink: a.inbox, Observe: a.observe, Fault: a.fault, Log: w.log, Rand: rand.Float64,
+		Limits: link.Limits{Ramp: w.cfg.MaxInFlight},
 	})
 	if err != nil {
 		return nil, err

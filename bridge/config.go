@@ -33,6 +33,7 @@ type Config struct {
 	RecipientWait time.Duration `name:"recipient-wait" help:"How long a recipient that is not visible yet is waited for." default:"1h" group:"Sending"`
 	TTL           time.Duration `name:"ttl" help:"How long a command waits to be sent if it does not say so itself." default:"72h" group:"Sending"`
 	Horizon       time.Duration `help:"How long ids are remembered." default:"168h" group:"Sending"`
+	Canary        time.Duration `help:"Send a message to the file helper when none went out for so long, so that a quiet night proves something; 0 = never." default:"0s" group:"Sending"`
 	Grace         time.Duration `help:"How long a shutdown waits for sends in flight." default:"40s" group:"Sending"`
 
 	MaxMedia int64 `name:"max-media" help:"Largest received medium that is kept, in bytes." default:"104857600" group:"Receiving"`
@@ -167,6 +168,8 @@ func (c *Config) checkLimits() error {
 		return badValue("recipient-wait", "%s does not fit: 0 or more", c.RecipientWait)
 	case c.Grace < 0:
 		return badValue("grace", "%s does not fit: 0 or more", c.Grace)
+	case c.Canary != 0 && c.Canary < canaryMin:
+		return badValue("canary", "%s does not fit: 0, or at least %s", c.Canary, canaryMin)
 	case c.MaxMedia < 1:
 		return badValue("max-media", "%d does not fit: 1 or more bytes", c.MaxMedia)
 	}

@@ -31,6 +31,7 @@ func TestBadValuesNameTheirKey(t *testing.T) {
 		"recipient-wait":  func(c *Config) { c.RecipientWait = -1 },
 		"ttl":             func(c *Config) { c.TTL = 167 * time.Hour },
 		"horizon":         func(c *Config) { c.Horizon = time.Hour },
+		"canary":          func(c *Config) { c.Canary = time.Second },
 		"grace":           func(c *Config) { c.Grace = -1 },
 		"max-media":       func(c *Config) { c.MaxMedia = 0 },
 		"wechat-endpoint": func(c *Config) { c.WechatEndpoint = "http://127.0.0.1:8443" },

@@ -45,7 +45,6 @@ type Link struct {
 // Business is what can be known from sends.
 type Business struct {
 	LastSent time.Time // WeChat took a message; zero = never
-	Canary   time.Time // a probe message went through; zero = never
 	// LastFault is the last send or probe that failed for a reason that is not
 	// the message's own (a wrong recipient does not count); zero = never.
 	LastFault   time.Time

@@ -142,7 +142,7 @@ func connectionReason(c wire.Connection) string {
 
 func business(f Facts, conn wire.Level, now time.Time) wire.Level {
 	c, b := f.Connection, f.Business
-	proof := later(b.LastSent, b.Canary)
+	proof := b.LastSent
 	out := wire.Level{Status: Pass, State: c.Sending, LastProof: moment(proof)}
 	var since time.Time
 	out.Status, out.Reason, since = judge(f, conn, proof, now)
@@ -235,13 +235,6 @@ func Short(account, version string, h wire.Health, b wire.Backlog) wire.Heartbea
 		Account: account, Status: h.Status, Process: h.Process.Status, Connection: h.Connection.Status,
 		Business: h.Business.Status, Backlog: b, Version: version,
 	}
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 func sentence(s, otherwise string) string {

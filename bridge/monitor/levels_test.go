@@ -82,7 +82,7 @@ func TestLevels(t *testing.T) {
 		{"three failed sends", func(f *Facts) { f.Business.LastFault, f.Business.FaultsInRow = now, 3 }, levels{Pass, Pass, Fail}, true, "last send failed"},
 		{"a good send after a fault", func(f *Facts) { f.Business.LastFault = now.Add(-time.Hour) }, levels{Pass, Pass, Pass}, true, ""},
 		{"a canary is a proof", func(f *Facts) {
-			f.Business = Business{Canary: now.Add(-time.Second), LastFault: now.Add(-time.Minute)}
+			f.Business = Business{LastSent: now.Add(-time.Second), LastFault: now.Add(-time.Minute)}
 		}, levels{Pass, Pass, Pass}, true, ""},
 		{"nothing sent yet", func(f *Facts) { f.Business = Business{} }, levels{Pass, Pass, Warn}, true, "nothing is proven"},
 		{"old proof", func(f *Facts) { f.Business.LastSent = now.Add(-25 * time.Hour) }, levels{Pass, Pass, Warn}, true, "25h0m0s ago"},
