@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -22,10 +23,11 @@ import (
 type DemoOptions struct {
 	DataDir string // empty: a temporary folder, removed at the end
 	Exit    bool   // leave after the story
+	Night   bool   // the night of the 1,328 errors instead of the short story
 	Out     io.Writer
 	Say     func(en, zh string) string // chooses the language
 	Version string
-	Log     zerolog.Logger
+	LogTo   io.Writer // the worker's log, a JSON line each; nil: nowhere
 }
 
 // ErrDemo says that the story did not go as it is told, or that the ledgers do
@@ -38,6 +40,8 @@ const demoStep = 20 * time.Second
 // demo is the story under way.
 type demo struct {
 	DemoOptions
+	log    zerolog.Logger
+	lines  *countedLines
 	began  time.Time
 	sim    *sim.Server
 	info   Info
@@ -47,6 +51,7 @@ type demo struct {
 	sends  []demoSend
 	told   []string // ids of the events that WeChat handed over
 	heard  []string // ids of those that arrived
+	doubts int      // deliveries of which nobody may know
 }
 
 // Demo plays WeChat, NATS and the worker in one process and tells the story.
@@ -58,6 +63,7 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 	}
 	defer remove()
 	d := &demo{DemoOptions: o, began: time.Now(), states: make(chan wire.Connection, 1000), events: make(chan wire.Message, 100)}
+	defer d.openLog()()
 	if err := d.startSim(dir); err != nil {
 		return err
 	}
@@ -68,7 +74,11 @@ func Demo(ctx context.Context, o DemoOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	err = d.tell(ctx)
+	if o.Night {
+		err = d.night(ctx)
+	} else {
+		err = d.tell(ctx)
+	}
 	if err == nil && !o.Exit {
 		d.whatNext()
 		<-ctx.Done()
@@ -85,6 +95,29 @@ func demoFolder(path string) (dir string, remove func(), err error) {
 	return dir, func() { os.RemoveAll(dir) }, err
 }
 
+// openLog makes the worker's log as the program has it, with few lines for
+// many, and counts them.
+func (d *demo) openLog() (end func()) {
+	d.lines = &countedLines{to: d.LogTo}
+	calm := CalmLog(d.lines)
+	d.log = zerolog.New(calm).Level(zerolog.InfoLevel).With().Timestamp().Logger()
+	return func() { _ = calm.Close() }
+}
+
+// countedLines counts the lines of a log on their way; to may be nil.
+type countedLines struct {
+	to io.Writer
+	n  atomic.Int64
+}
+
+func (c *countedLines) Write(line []byte) (int, error) {
+	c.n.Add(1)
+	if c.to == nil {
+		return len(line), nil
+	}
+	return c.to.Write(line)
+}
+
 func (d *demo) startSim(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return folderError(dir, "cannot be made", err)
@@ -92,7 +125,7 @@ func (d *demo) startSim(dir string) error {
 	var err error
 	d.sim, err = sim.Start(sim.Options{
 		Listen: freeAddress(sim.DefaultListen), Control: freeAddress("127.0.0.1:8081"),
-		CAFile: filepath.Join(dir, "sim-ca.pem"), Hold: 5 * time.Second, Echo: "off", Log: d.Log,
+		CAFile: filepath.Join(dir, "sim-ca.pem"), Hold: 5 * time.Second, Echo: "off", Log: zerolog.Nop(),
 	})
 	return err
 }
@@ -103,9 +136,12 @@ func (d *demo) startWorker(ctx context.Context, dir string) (ended chan error, e
 	cfg.NATSListen, cfg.HTTP = freeAddress(cfg.NATSListen), freeAddress(cfg.HTTP)
 	cfg.WechatEndpoint, cfg.WechatCA = "https://"+d.sim.Addr(), filepath.Join(dir, "sim-ca.pem")
 	cfg.Pace = "off"
+	if d.Night {
+		cfg.Alerts.AlertAfter, cfg.Alerts.AlertLang = nightTime(cfg.Alerts.AlertAfter), d.Say("en", "zh")
+	}
 	ready := make(chan Info, 1)
 	worker, err := New(cfg, Options{
-		Version: d.Version, Log: d.Log, Ready: func(i Info) { ready <- i },
+		Version: d.Version, Log: d.log, Ready: func(i Info) { ready <- i },
 		Observe: func(c wire.Connection) { offer(d.states, c) },
 	})
 	if err != nil {

@@ -41,21 +41,6 @@ func (w *nightWorld) publish(sc sim.Script, began time.Time) {
 	}
 }
 
-// sendTimes are the offsets of a script's sends.
-func sendTimes(sc sim.Script) (times []time.Duration) {
-	load, until := sc.Load.Sends, sc.Lasts
-	if load.Until > 0 {
-		until = min(until, load.Until)
-	}
-	if load.Every <= 0 {
-		return nil
-	}
-	for at := time.Duration(0); at < until && (load.Times == 0 || len(times) < load.Times); at += load.Every {
-		times = append(times, at)
-	}
-	return times
-}
-
 // client does what the script leaves to who has it played.
 func (w *nightWorld) client(do string) {
 	switch do {

@@ -19,6 +19,7 @@ import (
 type demoSend struct {
 	id, to, toID, text string
 	seq                uint64
+	kept               bool // it was published while sending was held
 	final              wire.Delivery
 }
 
@@ -75,18 +76,24 @@ func (d *demo) firstSend(ctx context.Context) error {
 
 // send publishes to wechat.send, as any program would.
 func (d *demo) send(ctx context.Context, s demoSend) error {
-	body, err := json.Marshal(map[string]string{"id": s.id, "to": s.to, "text": s.text})
-	if err != nil {
-		return err
+	body, err := d.publish(ctx, s)
+	if err == nil {
+		d.line("wechat.send ← %s", "wechat.send ← %s", body)
+	}
+	return err
+}
+
+func (d *demo) publish(ctx context.Context, s demoSend) (body []byte, err error) {
+	if body, err = json.Marshal(map[string]string{"id": s.id, "to": s.to, "text": s.text}); err != nil {
+		return nil, err
 	}
 	receipt, err := d.client.Send(ctx, "default", "", body)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	s.seq = receipt.Seq
 	d.sends = append(d.sends, s)
-	d.line("wechat.send ← %s", "wechat.send ← %s", body)
-	return nil
+	return body, nil
 }
 
 // finals waits for the final record of each message that has none.
@@ -182,20 +189,26 @@ func (d *demo) kept(ctx context.Context) error {
 }
 
 func (d *demo) health(ctx context.Context) string {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.info.HTTP+"/healthz", nil)
+	code, h, err := d.askHealth(ctx)
 	if err != nil {
 		return err.Error()
+	}
+	return fmt.Sprintf("%d: process %s, connection %s, business %s", code, h.Process.Status, h.Connection.Status, h.Business.Status)
+}
+
+// askHealth asks as a monitor would.
+func (d *demo) askHealth(ctx context.Context) (code int, h wire.Health, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+d.info.HTTP+"/healthz", nil)
+	if err != nil {
+		return 0, h, err
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err.Error()
+		return 0, h, err
 	}
 	defer resp.Body.Close()
-	var h wire.Health
-	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&h); err != nil {
-		return err.Error()
-	}
-	return fmt.Sprintf("%d: process %s, connection %s, business %s", resp.StatusCode, h.Process.Status, h.Connection.Status, h.Business.Status)
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&h)
+	return resp.StatusCode, h, err
 }
 
 func (d *demo) recovery(ctx context.Context) error {
@@ -245,7 +258,7 @@ func (d *demo) table(ledger []sim.Entry) {
 }
 
 func (d *demo) check(ctx context.Context, ledger []sim.Entry) (verify.Report, error) {
-	in := verify.Input{Told: d.told, Stored: d.heard}
+	in := verify.Input{Told: d.told, Stored: d.heard, MaxAmbiguous: d.doubts}
 	for _, e := range ledger {
 		in.Ledger = append(in.Ledger, verify.Entry{Seq: int(e.Seq), ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID})
 	}

@@ -43,6 +43,7 @@ func TestDemo(t *testing.T) {
 	t.Run("tells its story and leaves", demoTellsItsStoryAndLeaves)
 	t.Run("stays up for other terminals", demoStaysUpForOtherTerminals)
 	t.Run("is interrupted in the middle", demoIsInterruptedInTheMiddle)
+	t.Run("tells the night", demoTellsTheNight)
 }
 
 func demoTellsItsStoryAndLeaves(t *testing.T) {
