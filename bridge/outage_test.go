@@ -248,3 +248,33 @@ func TestAReasonHasAPage(t *testing.T) {
 		}
 	}
 }
+
+// A simulator that is started again, as on a laptop, is the same WeChat with
+// the same account: `run` trusts it and goes on. It has forgotten the session,
+// and as that is less than a minute old, a person has to say that it is no
+// restriction.
+func TestSimulatorIsStartedAgain(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, sim.Options{})
+	r.start()
+	r.awaitConnected()
+	addr := r.sim.Addr()
+	if err := r.sim.Close(); err != nil {
+		t.Fatal(err)
+	}
+	r.awaitState(wire.StateReconnecting)
+	s, err := sim.Start(sim.Options{Listen: addr, CAFile: r.cfg.WechatCA, AutoLogin: true, Echo: "off", Hold: 2 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	r.awaitState(wire.StateBlocked)
+	if _, code := r.ask("login", LoginRequest{Force: true}); code != "" {
+		t.Fatal(code)
+	}
+	r.awaitConnected()
+	r.send(map[string]any{"id": "after", "to": "filehelper", "text": "hi"})
+	if d := r.final("after"); d.State != wire.Sent || len(s.Sent()) != 1 {
+		t.Errorf("%+v; WeChat has %d", d, len(s.Sent()))
+	}
+}

@@ -19,8 +19,7 @@ import (
 // maxLeaves bounds the certificates that are made for names on demand.
 const maxLeaves = 64
 
-// authority signs a certificate for whatever name a client asks for. It lives
-// as long as the process; the key is never written.
+// authority signs a certificate for whatever name a client asks for.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
@@ -34,17 +33,12 @@ type authority struct {
 	leaves map[string]*tls.Certificate
 }
 
-// newAuthority makes the CA and one certificate for all names in hosts.
+// newAuthority makes a CA of its own and one certificate for all names in hosts.
 func newAuthority(hosts []string) (*authority, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make CA key: %w", err)
 	}
-	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make leaf key: %w", err)
-	}
-	a := &authority{key: key, leafKey: leafKey, serial: 1, leaves: make(map[string]*tls.Certificate)}
 	tmpl := certTemplate(big.NewInt(1), "WeChat simulator CA (for tests only)")
 	tmpl.IsCA, tmpl.BasicConstraintsValid = true, true
 	tmpl.KeyUsage = x509.KeyUsageCertSign | x509.KeyUsageCRLSign
@@ -52,10 +46,22 @@ func newAuthority(hosts []string) (*authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign CA: %w", err)
 	}
-	if a.cert, err = x509.ParseCertificate(der); err != nil {
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
 		return nil, fmt.Errorf("parse CA: %w", err)
 	}
-	a.pem = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	return signing(cert, key, hosts)
+}
+
+// signing makes an authority of a CA certificate and its key.
+func signing(cert *x509.Certificate, key *ecdsa.PrivateKey, hosts []string) (*authority, error) {
+	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make leaf key: %w", err)
+	}
+	a := &authority{cert: cert, key: key, leafKey: leafKey, leaves: make(map[string]*tls.Certificate),
+		serial: time.Now().UnixNano(), // no two certificates of one CA have one number
+		pem:    pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})}
 	a.known, err = a.sign(hosts)
 	return a, err
 }

@@ -183,6 +183,46 @@ func TestCAFile(t *testing.T) {
 	}
 }
 
+// A simulator that cannot start leaves the file of the one that runs; one that
+// starts again with the same file is trusted by those who trusted the first.
+func TestCAFileSurvives(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	s := start(t, func(o *Options) { o.CAFile = path; o.Control = "127.0.0.1:0" })
+	for name, o := range map[string]Options{
+		"listen":  {Listen: s.Addr()},
+		"control": {Listen: "127.0.0.1:0", Control: s.ControlAddr()},
+	} {
+		must(t, os.Remove(path+".key")) // else it would take over the CA and write nothing
+		o.CAFile = path
+		if other, err := Start(o); err == nil {
+			must(t, other.Close())
+			t.Fatalf("%s was taken twice", name)
+		}
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, s.CAPEM()) {
+			t.Errorf("%s: the file is another's now: %v", name, err)
+		}
+		must(t, s.front.ca.store(path))
+	}
+	if info, err := os.Stat(path + ".key"); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the key: %v %v", info, err)
+	}
+	must(t, s.Close())
+	again := start(t, func(o *Options) { o.CAFile = path })
+	if !bytes.Equal(again.CAPEM(), s.CAPEM()) {
+		t.Error("another CA after a restart")
+	}
+	if resp, _ := newClient(t, again).get("https://wx.qq.com/"); resp.TLS == nil {
+		t.Error("no TLS")
+	}
+	for name, spoil := range map[string]string{"key": path + ".key", "certificate": path} {
+		must(t, os.WriteFile(spoil, []byte("garbage"), 0o644))
+		other := start(t, func(o *Options) { o.CAFile = path })
+		if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, other.CAPEM()) || bytes.Equal(b, s.CAPEM()) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestLoadWorld(t *testing.T) {
 	w, err := LoadWorld(strings.NewReader(`
 host: web.wechat.com

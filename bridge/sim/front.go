@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
 	"time"
 )
@@ -23,28 +22,22 @@ type front struct {
 	faults *faultTable
 	done   chan struct{}
 
+	started bool
+
 	mu      sync.Mutex
 	conns   map[*frontConn]struct{}
 	serving inflight // connections that net/http has a goroutine for
 }
 
 func newFront(opts Options, s *Server) (*front, error) {
-	ca, err := newAuthority(knownHosts(opts.World.Host))
-	if err != nil {
-		return nil, err
-	}
-	if opts.CAFile != "" {
-		if err := os.WriteFile(opts.CAFile, ca.pem, 0o644); err != nil {
-			return nil, fmt.Errorf("write CA certificate: %w", err)
-		}
-	}
 	ln := opts.Listener
 	if ln == nil {
+		var err error
 		if ln, err = new(net.ListenConfig).Listen(s.ctx, "tcp", opts.Listen); err != nil {
 			return nil, fmt.Errorf("listen on %s: %w", opts.Listen, err)
 		}
 	}
-	f := &front{ca: ca, ln: ln, addr: ln.Addr().String(), faults: s.faults,
+	f := &front{ln: ln, addr: ln.Addr().String(), faults: s.faults,
 		done: make(chan struct{}), conns: make(map[*frontConn]struct{})}
 	f.srv = &http.Server{
 		Handler:           s,
@@ -55,8 +48,18 @@ func newFront(opts Options, s *Server) (*front, error) {
 		ErrorLog:          slog.NewLogLogger(slog.NewTextHandler(debugWriter{opts.Log}, nil), slog.LevelInfo),
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // HTTP/1.1 only: faults cut connections
 	}
-	go f.serve()
 	return f, nil
+}
+
+// start serves once all ports are listened on: until then the CA file may be
+// that of another simulator, which goes on running.
+func (f *front) start(opts Options) (err error) {
+	if f.ca, err = authorityOf(opts.CAFile, knownHosts(opts.World.Host)); err != nil {
+		return err
+	}
+	go f.serve()
+	f.started = true
+	return nil
 }
 
 func (f *front) serve() {
@@ -117,7 +120,9 @@ func (f *front) close() error {
 	if cerr := f.ln.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
 		err = errors.Join(err, cerr)
 	}
-	<-f.done
+	if f.started {
+		<-f.done
+	}
 	f.dropAll()
 	f.serving.wait() // half a second at most, if a body was too large
 	if errors.Is(err, net.ErrClosed) {

@@ -36,7 +36,7 @@ type Options struct {
 	Listen   string        // TLS address, default DefaultListen; "127.0.0.1:0" picks a free port
 	Listener net.Listener  // used instead of Listen, e.g. one in memory; closed by Close
 	Control  string        // plain HTTP control API; "" none; refused unless loopback
-	CAFile   string        // where the CA certificate (PEM) is written; "" nowhere
+	CAFile   string        // the CA certificate (PEM), with its key beside it in CAFile.key; written if missing; "" nowhere
 	World    *World        // nil: DefaultWorld
 	Hold     time.Duration // how long polls are held, default 25 s
 	QRLife   time.Duration // how long a QR code is good, default 5 min
@@ -138,11 +138,12 @@ func (s *Server) listen() error {
 	}
 	s.front = front
 	s.faults.onRefuse = front.dropAll
-	if s.opts.Control == "" {
-		return nil
+	if s.opts.Control != "" {
+		if s.control, err = newControl(s.opts.Control, s); err != nil {
+			return err
+		}
 	}
-	s.control, err = newControl(s.opts.Control, s)
-	return err
+	return front.start(s.opts)
 }
 
 // Close ends all listeners, connections and held requests and waits until

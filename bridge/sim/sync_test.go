@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -235,6 +236,23 @@ func TestEcho(t *testing.T) {
 		if want >= 0 && got != want || want < 0 && (got == 0 || got == 20) {
 			t.Errorf("%s: %d came back", echo, got)
 		}
+	}
+}
+
+// An own file comes back with the bytes that were sent.
+func TestEchoOfAFile(t *testing.T) {
+	_, c := loggedIn(t, func(o *Options) { o.Echo = "on" })
+	id, code := c.upload("filehelper", "a.txt", []byte("mine"), nil)
+	if code != "0" {
+		t.Fatalf("upload: %s", code)
+	}
+	content := `<appmsg><title>a.txt</title><type>6</type><appattach><totallen>4</totallen><attachid>` + id + `</attachid></appattach></appmsg>`
+	c.wantRet(c.post("webwxsendappmsg", nil, c.msg(6, "filehelper", map[string]any{"Content": content})), 0)
+	m := c.next()[0]
+	q := url.Values{"sender": {c.self}, "mediaid": {m["MediaId"].(string)}, "encryfilename": {"a.txt"}, "fromuser": {c.uin},
+		"pass_ticket": {c.pass}, "webwx_data_ticket": {c.cookie("file.wx.qq.com", "webwx_data_ticket")}}
+	if _, got := c.get("https://file.wx.qq.com" + cgiBin + "webwxgetmedia?" + q.Encode()); got != "mine" {
+		t.Errorf("the echo's file is %q", got)
 	}
 }
 

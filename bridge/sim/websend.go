@@ -78,7 +78,7 @@ func (w *web) accept(s *session, c call, req *sendRequest, to string, d draft) s
 	if d.upload != nil {
 		e.Media = &Media{Name: d.upload.name, Size: d.upload.size, MD5: d.upload.md5}
 		m.Name, m.media = d.upload.name, mediaInfo{size: d.upload.size, md5: d.upload.md5, mediaID: d.upload.mediaID}
-		w.media.put(e.MsgID, "", d.upload.data)
+		w.media.put(e.MsgID, d.upload.mediaID, d.upload.data)
 	}
 	if w.opts.DedupeClientMsgID && client != "" {
 		w.deduped[key] = e.MsgID

@@ -17,7 +17,7 @@ import (
 type simCmd struct {
 	Listen    string        `help:"Address of the TLS port that plays all of WeChat's hosts." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"-"`
 	Control   string        `help:"Address of the control API (loopback only)." default:"127.0.0.1:8081" placeholder:"HOST:PORT" env:"-"`
-	CAFile    string        `name:"ca-file" help:"Where the CA certificate is written." default:"./wechat-sim-ca.pem" type:"path" env:"-"`
+	CAFile    string        `name:"ca-file" help:"Where the CA certificate is written, its key beside it (.key); if both are there, they are used." default:"./wechat-sim-ca.pem" type:"path" env:"-"`
 	Transport string        `help:"Which of WeChat's protocols to play." enum:"webwx" default:"webwx" env:"-"`
 	AutoLogin bool          `name:"auto-login" help:"Play the phone: scan and confirm at once." env:"-"`
 	Hold      time.Duration `help:"How long polls are held." default:"25s" env:"-"`
