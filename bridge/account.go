@@ -69,7 +69,7 @@ func (w *Worker) serveAccount(ctx context.Context, lease *broker.Lease) error {
 	tells.Go(func() { a.beat(telling) })
 	tells.Go(func() { a.watchContacts(telling) })
 	tells.Go(func() { a.canary(sending) })
-	tells.Go(func() { w.broker.WatchStrays(telling, answerStray) })
+	tells.Go(func() { w.broker.WatchStrays(telling, w.answerStray) })
 	closeAPI, err := a.serveAPI()
 	if err != nil {
 		fail(err)
@@ -154,10 +154,10 @@ func (a *account) outboxConfig(lease *broker.Lease, memory wechat.Vault) outbox.
 		Ledger: p.Ledger(), Buffer: p.Buffer(), Parking: p.Parking(wire.PriorityNormal), Objects: p.Objects(),
 		Gate: gate{Link: a.link, facts: a.w.facts}, Peers: a.directory,
 		Abilities: a.transport.Abilities(),
-		Pace:      outbox.Pace{N: a.w.pace.N, Per: a.w.pace.Per, Daily: a.w.pace.Daily},
+		Pace:      outbox.Pace{N: a.w.pace.N, Per: a.w.pace.Per, Burst: a.w.pace.Burst, Daily: a.w.pace.Daily},
 		Memory:    memory,
 		TTL:       cfg.TTL, Horizon: cfg.Horizon, RecipientWait: orNone(cfg.RecipientWait), Grace: orNone(cfg.Grace),
-		MaxInFlight: cfg.MaxInFlight, Log: a.w.log,
+		MaxInFlight: cfg.MaxInFlight, HelpURL: a.w.helpURL, Log: a.w.log,
 	}
 }
 
@@ -241,6 +241,12 @@ func (a *account) connection() wire.Connection { return a.record(a.link.Status()
 
 func (a *account) record(s link.Status) wire.Connection {
 	c := connectionRecord(s, a.transport.Abilities(), a.w.cfg.WechatEndpoint != "", a.backlog())
+	if a.outbox != nil {
+		c.Pace = paceOf(a.outbox.Pace())
+	}
+	if c.Sending == wire.SendingFlowing && c.Pace.SlowedUntil != nil {
+		c.Sending = wire.SendingSlowed
+	}
 	if c.State == wire.StateConnected && c.Reason == nil {
 		c.Reason = contactsReason(a.directory.Failure())
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -124,7 +125,7 @@ func TestEachBadInputIsToldOnceAndHoldsNobodyUp(t *testing.T) {
 		return len(finals) == len(seqs)
 	})
 	for seq, b := range seqs {
-		b.check(t, finals[seq])
+		b.check(r, finals[seq])
 	}
 	for i := range badInputs {
 		d := r.final(fmt.Sprintf("good-%d", i))
@@ -137,25 +138,29 @@ func TestEachBadInputIsToldOnceAndHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-func (b bad) check(t *testing.T, finals []verify.Record) {
-	t.Helper()
+func (b bad) check(r *rig, finals []verify.Record) {
+	r.t.Helper()
 	if len(finals) != 1 {
-		t.Errorf("%s: %d final records", b.name, len(finals))
+		r.t.Errorf("%s: %d final records", b.name, len(finals))
 		return
 	}
 	d := finals[0]
+	page, local := strings.CutPrefix(d.HelpURL, "http://"+r.info.HTTP)
+	if status, _ := r.get(page); !local || status != http.StatusOK {
+		r.t.Errorf("%s: help_url %q: %d", b.name, d.HelpURL, status)
+	}
 	if d.State != wire.Rejected || d.Code != b.code || d.Field != b.field || d.Message == "" || d.Class != "bad_request" || !d.Certain {
-		t.Errorf("%s: %s, class %q, code %q (want %q), field %q (want %q), certain %v: %s",
+		r.t.Errorf("%s: %s, class %q, code %q (want %q), field %q (want %q), certain %v: %s",
 			b.name, d.State, d.Class, d.Code, b.code, d.Field, b.field, d.Certain, d.Message)
 	}
 	if b.nearest != "" && !strings.Contains(d.Nearest, b.nearest) {
-		t.Errorf("%s: nearest is %q, want %q", b.name, d.Nearest, b.nearest)
+		r.t.Errorf("%s: nearest is %q, want %q", b.name, d.Nearest, b.nearest)
 	}
 	if b.id != "" && (d.ID != b.id || d.Key != b.id) {
-		t.Errorf("%s: id %q, key %q", b.name, d.ID, d.Key)
+		r.t.Errorf("%s: id %q, key %q", b.name, d.ID, d.Key)
 	}
 	if b.code == "ambiguous_recipient" && len(d.Candidates) != 2 {
-		t.Errorf("%s: candidates %+v", b.name, d.Candidates)
+		r.t.Errorf("%s: candidates %+v", b.name, d.Candidates)
 	}
 }
 

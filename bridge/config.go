@@ -28,6 +28,7 @@ type Config struct {
 	SessionKey string     `name:"session-key-file" help:"Key that encrypts sessions; the same for all workers of a pool. Default: session.key in the data folder." type:"path" group:"Bridge"`
 
 	Pace          string        `help:"Sends per account: N/s, N/m, N/h, or off." default:"20/m" group:"Sending"`
+	PaceBurst     int           `name:"pace-burst" help:"Sends that may go at once after a quiet time." default:"5" group:"Sending"`
 	PaceDay       int           `name:"pace-day" help:"Sends per account and day; 0 = no limit." default:"500" group:"Sending"`
 	MaxInFlight   int           `name:"max-in-flight" help:"Sends that may be open at once; after a crash at most so many are ambiguous." default:"8" group:"Sending"`
 	RecipientWait time.Duration `name:"recipient-wait" help:"How long a recipient that is not visible yet is waited for." default:"1h" group:"Sending"`
@@ -67,6 +68,7 @@ func (c NATSConfig) Embedded() bool { return c.URL == "" && c.Context == "" }
 type Pace struct {
 	N     int
 	Per   time.Duration
+	Burst int
 	Daily int
 }
 
@@ -162,6 +164,8 @@ func (c *Config) checkLimits() error {
 		return badValue("ttl", "%s does not fit: more than 0 and at most the horizon less a day (%s)", c.TTL, c.Horizon-24*time.Hour)
 	case c.MaxInFlight < 1 || c.MaxInFlight > 256:
 		return badValue("max-in-flight", "%d does not fit: 1 to 256", c.MaxInFlight)
+	case c.PaceBurst < 1 || c.PaceBurst > 100:
+		return badValue("pace-burst", "%d does not fit: 1 to 100", c.PaceBurst)
 	case c.PaceDay < 0:
 		return badValue("pace-day", "%d does not fit: 0 or more", c.PaceDay)
 	case c.RecipientWait < 0:
@@ -187,7 +191,7 @@ func (c *Config) checkSimulator() error {
 	return nil
 }
 
-// ParsePace reads --pace and --pace-day.
+// ParsePace reads --pace, --pace-burst and --pace-day.
 func (c *Config) ParsePace() (Pace, error) {
 	if c.Pace == "off" {
 		return Pace{Daily: c.PaceDay}, nil
@@ -198,7 +202,7 @@ func (c *Config) ParsePace() (Pace, error) {
 	}
 	n, _ := strconv.Atoi(m[1])
 	per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[m[2]]
-	return Pace{N: n, Per: per, Daily: c.PaceDay}, nil
+	return Pace{N: n, Per: per, Burst: c.PaceBurst, Daily: c.PaceDay}, nil
 }
 
 // Book reads the address book: a name stands for a bare name, or for

@@ -26,6 +26,7 @@ func TestBadValuesNameTheirKey(t *testing.T) {
 		"http":            func(c *Config) { c.HTTP = "127.0.0.1:99999" },
 		"public-url":      func(c *Config) { c.PublicURL = "bridge.example" },
 		"pace":            func(c *Config) { c.Pace = "fast" },
+		"pace-burst":      func(c *Config) { c.PaceBurst = 0 },
 		"pace-day":        func(c *Config) { c.PaceDay = -1 },
 		"max-in-flight":   func(c *Config) { c.MaxInFlight = 0 },
 		"recipient-wait":  func(c *Config) { c.RecipientWait = -1 },
@@ -49,7 +50,7 @@ func TestBadValuesNameTheirKey(t *testing.T) {
 
 func TestPace(t *testing.T) {
 	c := goodConfig()
-	if p, _ := c.ParsePace(); p != (Pace{N: 20, Per: time.Minute, Daily: 500}) {
+	if p, _ := c.ParsePace(); p != (Pace{N: 20, Per: time.Minute, Burst: 5, Daily: 500}) {
 		t.Errorf("20/m gives %+v", p)
 	}
 	c.Pace = "off"

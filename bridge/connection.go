@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"wechat-bridge/bridge/link"
+	"wechat-bridge/bridge/outbox"
 	"wechat-bridge/bridge/wechat"
 	"wechat-bridge/bridge/wire"
 	"wechat-bridge/classifier"
@@ -30,6 +31,16 @@ func breakerOf(b link.BreakerStatus) wire.Breaker {
 			Requests: b.Requests, Successes: b.Successes, Failures: b.Failures, ConsecutiveFailures: b.ConsecutiveFailures,
 		},
 	}
+}
+
+func paceOf(p outbox.PaceStatus) wire.Pace {
+	w := wire.Pace{
+		PerMinute: p.PerMinute, Normal: p.Normal, SlowedUntil: moment(p.SlowedUntil), ClosedUntil: moment(p.ClosedUntil),
+	}
+	if p.Daily > 0 {
+		w.Daily, w.DayLeft = p.Daily, &p.DayLeft
+	}
+	return w
 }
 
 func abilityNames(a wechat.Abilities) []string {

@@ -61,6 +61,7 @@ func (p *publisher) Add(c wire.Connection) {
 func essence(c wire.Connection) wire.Connection {
 	c.Breaker.Counts, c.Backlog = wire.Counts{}, wire.Backlog{}
 	c.LastPulse, c.LastSent = nil, nil
+	c.InFlight, c.Pace = wire.InFlight{}, wire.Pace{} // a slower pace shows as Sending
 	return c
 }
 

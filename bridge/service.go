@@ -115,7 +115,7 @@ func refusal(err error) error {
 }
 
 // answerStray is the record of a command for an account that nobody serves.
-func answerStray(s broker.Stray) (broker.Answer, error) {
+func (w *Worker) answerStray(s broker.Stray) (broker.Answer, error) {
 	id := wire.MadeID(s.Seq, s.At)
 	if c, _ := wire.ParseCommand(s.Body, s.MsgID); c != nil && c.ID != "" {
 		id = c.ID
@@ -124,7 +124,7 @@ func answerStray(s broker.Stray) (broker.Answer, error) {
 	d := wire.Delivery{
 		Account: s.Account, ID: id, State: wire.Rejected, Code: codeUnknownAcct, Class: codeBadRequest,
 		Message: fmt.Sprintf("no worker ever served the account %q", wire.Printable(s.Account, 64)), Nearest: near,
-		Certain: true, StreamSeq: s.Seq, FinishedAt: moment(time.Now()),
+		Certain: true, StreamSeq: s.Seq, FinishedAt: moment(time.Now()), HelpURL: w.helpURL(codeUnknownAcct),
 	}
 	if near != "" {
 		d.Message += fmt.Sprintf("; did you mean %q?", near)

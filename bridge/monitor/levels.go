@@ -150,8 +150,11 @@ func business(f Facts, conn wire.Level, now time.Time) wire.Level {
 		since = c.Since
 	}
 	out.Since = moment(since)
-	if out.Status == Fail {
+	switch at := closedUntil(c, now); {
+	case out.Status == Fail:
 		out.RetryAt = c.RetryAt
+	case at != nil:
+		out.RetryAt = at
 	}
 	return out
 }
@@ -175,6 +178,8 @@ func judge(f Facts, conn wire.Level, proof, now time.Time) (status, reason strin
 		return Fail, "It is not known whether sends go out." + waiting, time.Time{}
 	case b.LastFault.After(proof):
 		return worst(Warn, failIf(b.FaultsInRow >= faultsFail)), sentence(b.Fault, "The last send failed."), b.LastFault
+	case closedUntil(c, now) != nil:
+		return Warn, "Nothing is sent before " + c.Pace.ClosedUntil.UTC().Format(time.RFC3339) + ": the day's limit is used up, or WeChat asked for a pause." + waiting, time.Time{}
 	case c.Sending == wire.SendingSlowed:
 		return Warn, "WeChat asks for a slower pace." + waiting, time.Time{}
 	case stuck(c.Backlog, proof, now):
@@ -185,6 +190,14 @@ func judge(f Facts, conn wire.Level, proof, now time.Time) (status, reason strin
 		return Warn, fmt.Sprintf("The last message went through %s ago.", round(now.Sub(proof))), proof
 	}
 	return Pass, "", proof
+}
+
+// closedUntil is a time before which the pace lets nothing out; nil for none.
+func closedUntil(c wire.Connection, now time.Time) *time.Time {
+	if at := c.Pace.ClosedUntil; at != nil && at.After(now) {
+		return at
+	}
+	return nil
 }
 
 func failIf(bad bool) string {
@@ -221,6 +234,9 @@ func Ready(f Facts, now time.Time) (bool, string) {
 		return false, h.Process.Reason
 	case h.Connection.Status != Pass:
 		return false, h.Connection.Reason
+	}
+	if closedUntil(f.Connection, now) != nil {
+		return false, h.Business.Reason
 	}
 	switch f.Connection.Sending {
 	case wire.SendingFlowing, wire.SendingSlowed, wire.SendingRamping:

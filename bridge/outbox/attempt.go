@@ -57,6 +57,16 @@ func (c *courier) countSend(d *delivery) error {
 	return err
 }
 
+// keepPace stores the slowdown; without it a crash would forget it, and the
+// next complaint of WeChat would tell again.
+func (c *courier) keepPace() {
+	ctx, cancel := context.WithTimeout(c.work, markTime)
+	defer cancel()
+	if err := c.pace.keep(ctx); err != nil {
+		c.log.Warn().Err(err).Str("event", "outbox_pace").Msg("the slower pace is not stored")
+	}
+}
+
 // unused tells the breaker that an admission was given back: it says nothing
 // about the connection.
 var unused, _ = classifier.Known("cancelled")
@@ -106,6 +116,18 @@ var heldBack = classifier.Verdict{
 	},
 }
 
+// throttles says to which part of itself the pace goes down after a verdict; 0
+// is none.
+func throttles(v classifier.Verdict) float64 {
+	switch {
+	case v.Class == classifier.RateLimited:
+		return slowHalf
+	case v.Code == "send_limited": // 1204 says so only among other things
+		return slowSome
+	}
+	return 0
+}
+
 // send hands the message to WeChat and writes what became of it.
 func (c *courier) send(d *delivery, out wechat.Outgoing, sender wechat.Sender, report func(classifier.Verdict)) (outcome, bool) {
 	start := time.Now()
@@ -115,8 +137,9 @@ func (c *courier) send(d *delivery, out wechat.Outgoing, sender wechat.Sender, r
 	report(v)
 	a := attempt{verdict: v, took: now.Sub(start), report: d.Report, stopped: err != nil && c.work.Err() != nil}
 	n, p := decideNext(d.prog, a)
-	if v.Class == classifier.RateLimited {
-		c.pace.throttled(now, delay(v, d.tries, rand.Float64()))
+	if by := throttles(v); by > 0 {
+		c.pace.throttled(now, delay(v, d.tries, rand.Float64()), by)
+		c.keepPace()
 	}
 	base := d.base(c.cfg.Account, c.cfg.Epoch)
 	var rec wire.Delivery

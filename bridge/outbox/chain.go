@@ -16,6 +16,7 @@ type chain struct {
 	ledger  Ledger
 	account string
 	epoch   uint64
+	help    func(code string) string
 	log     zerolog.Logger
 }
 
@@ -95,6 +96,9 @@ func (c *chain) write(ctx context.Context, s step) (seq uint64, last record, err
 var errNotStored = errors.New("the record was not stored")
 
 func (c *chain) seal(s step) (wire.Stored, error) {
+	if s.rec.Code != "" && c.help != nil {
+		s.rec.HelpURL = c.help(s.rec.Code)
+	}
 	body, err := wire.SealDelivery(s.rec, time.Now(), s.trace)
 	if err != nil {
 		return wire.Stored{}, fmt.Errorf("record of %s: %w", s.key, err)

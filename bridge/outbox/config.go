@@ -14,6 +14,7 @@ import (
 type Pace struct {
 	N     int           // sends per Per; 0 = no limit
 	Per   time.Duration // default 1 m
+	Burst int           // sends that may go at once after a quiet time; default 1
 	Daily int           // sends in any 24 hours; 0 = no limit
 }
 
@@ -50,6 +51,9 @@ type Config struct {
 	MaxMedia      int64         // bytes of a medium for which the transport has no limit; default 100 MiB
 
 	Log zerolog.Logger
+
+	// HelpURL is where people read about a code; nil, or empty for nowhere.
+	HelpURL func(code string) string
 
 	maxCopyBytes int // of inline media in memory that are not kept yet; default 16 MiB
 }
@@ -110,7 +114,7 @@ func New(cfg Config) *Outbox {
 	cfg = cfg.withDefaults()
 	cfg.Log = cfg.Log.With().Str("account", cfg.Account).Logger()
 	counts := &counts{cfg: cfg}
-	ch := &chain{ledger: cfg.Ledger, account: cfg.Account, epoch: cfg.Epoch, log: cfg.Log}
+	ch := &chain{ledger: cfg.Ledger, account: cfg.Account, epoch: cfg.Epoch, help: cfg.HelpURL, log: cfg.Log}
 	ls := newLists(ch, cfg.Objects)
 	ex := newExpirer(cfg, ch, ls, counts)
 	return &Outbox{
@@ -146,3 +150,6 @@ func (o *Outbox) Run(ctx context.Context) error {
 // ones included, and since when the oldest one in the buffer waits. It costs
 // nothing; it is a few seconds old, and too low while a start still counts.
 func (o *Outbox) Backlog() (n uint64, oldest time.Time) { return o.counts.backlog() }
+
+// Pace is how fast the account may send now.
+func (o *Outbox) Pace() PaceStatus { return o.courier.pace.status(time.Now()) }

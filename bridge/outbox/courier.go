@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -117,7 +118,7 @@ func (c *courier) post(f func()) {
 // dispatch starts what can go.
 func (c *courier) dispatch() {
 	for c.open && c.loaded && !c.rename && c.inFlight < c.cfg.MaxInFlight && len(c.readies) > 0 {
-		if wait := c.pace.take(time.Now()); wait > 0 {
+		if wait := c.pace.take(time.Now(), rand.Float64()); wait > 0 {
 			c.paced(wait)
 			break
 		}

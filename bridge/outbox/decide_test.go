@@ -155,39 +155,111 @@ func TestClientID(t *testing.T) {
 func TestPacer(t *testing.T) {
 	p := newPacer(Pace{N: 20, Per: time.Minute, Daily: 3}, nil)
 	now := t0
-	if d := p.take(now); d != 0 {
+	if d := p.take(now, 0); d != 0 {
 		t.Fatalf("first: %s", d)
 	}
-	if d := p.take(now); d != 3*time.Second {
+	if d := p.take(now, 0); d != 3*time.Second {
 		t.Errorf("second: %s, want 3s", d)
 	}
+	if d := p.take(now, 0.999); d <= 3900*time.Millisecond || d >= 4*time.Second {
+		t.Errorf("second, with jitter: %s, want almost 4s", d)
+	}
 	p.giveBack(false)
-	if d := p.take(now); d != 0 {
+	if d := p.take(now, 0); d != 0 {
 		t.Errorf("after one was given back: %s", d)
 	}
 	_ = p.used(t.Context(), now)
 	for n := range 2 {
 		now = now.Add(3 * time.Second)
-		if d := p.take(now); d != 0 {
+		if d := p.take(now, 0); d != 0 {
 			t.Errorf("number %d: %s", n+2, d)
 		}
 		_ = p.used(t.Context(), now)
 	}
 	now = t0.Add(time.Hour)
-	if d := p.take(now); d != 23*time.Hour {
+	if d := p.take(now, 0); d != 23*time.Hour {
 		t.Errorf("after the day's limit: %s, want 23h", d)
 	}
-	now = now.Add(23 * time.Hour)
-	if d := p.take(now); d != 0 {
+	if s := p.status(now); s.DayLeft != 0 || s.Daily != 3 || !s.ClosedUntil.Equal(t0.Add(24*time.Hour)) {
+		t.Errorf("after the day's limit: %+v", s)
+	}
+	if d := p.take(now.Add(23*time.Hour), 0); d != 0 {
 		t.Errorf("a day later: %s", d)
 	}
-	p.throttled(now, 10*time.Second)
-	if d := p.take(now); d != 10*time.Second {
+}
+
+// A burst goes at once, and then the pace holds.
+func TestBurst(t *testing.T) {
+	p := newPacer(Pace{N: 20, Per: time.Minute, Burst: 5}, nil)
+	at := 0
+	for range 10 {
+		now := t0
+		for wait := p.take(now, 0); wait > 0; wait = p.take(now, 0) {
+			now = now.Add(wait)
+		}
+		if now.Equal(t0) {
+			at++
+		}
+	}
+	if at != 5 {
+		t.Errorf("%d at once, want 5", at)
+	}
+}
+
+// WeChat's complaints halve the pace, those about sends under way together once;
+// without more of them it comes back slowly.
+func TestSlowdown(t *testing.T) {
+	p := newPacer(Pace{N: 20, Per: time.Minute}, nil)
+	now := t0
+	p.throttled(now, 10*time.Second, slowHalf)
+	p.throttled(now.Add(time.Second), 10*time.Second, slowHalf)
+	if s := p.status(now); s.PerMinute != 10 || s.Normal != 20 || !s.ClosedUntil.Equal(t0.Add(11*time.Second)) {
+		t.Errorf("after one complaint: %+v", s)
+	}
+	if d := p.take(now, 0); d != 11*time.Second {
 		t.Errorf("throttled: %s", d)
 	}
-	now = now.Add(10 * time.Second)
-	p.take(now)
-	if d := p.take(now); d < 11*time.Second {
-		t.Errorf("a throttled account goes on at a quarter: %s", d)
+	p.throttled(now.Add(time.Minute), 0, slowHalf)
+	for n := range 20 {
+		p.throttled(now.Add(time.Minute+time.Duration(n)*time.Minute), 0, slowHalf)
+	}
+	now = now.Add(21 * time.Minute)
+	least := p.status(now)
+	if least.PerMinute != 20.0/16 {
+		t.Errorf("after many: %+v", least)
+	}
+	before := least.PerMinute
+	for now.Before(least.SlowedUntil) {
+		now = now.Add(slowStep)
+		s := p.status(now)
+		if s.PerMinute > before*1.26 || s.PerMinute < before {
+			t.Fatalf("from %f to %f", before, s.PerMinute)
+		}
+		before = s.PerMinute
+	}
+	if before != 20 || !p.status(now).SlowedUntil.IsZero() {
+		t.Errorf("it did not come back: %+v", p.status(now))
+	}
+	for _, s := range []slowdown{{Factor: -1}, {Factor: 7, Changed: t0}, {Factor: 0.5, Changed: t0.Add(1000 * time.Hour)}} {
+		if got := s.at(t0); got.until().After(t0.Add(10 * time.Minute)) {
+			t.Errorf("%+v lasts until %s", s, got.until())
+		}
+	}
+}
+
+// The slowdown outlives the process.
+func TestSlowdownOverCrashes(t *testing.T) {
+	memory := &notes{}
+	p := newPacer(Pace{N: 20, Per: time.Minute}, memory)
+	p.throttled(t0, time.Second, slowHalf)
+	if err := p.keep(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	q := newPacer(Pace{N: 20, Per: time.Minute}, memory)
+	if err := q.load(t.Context(), t0.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if s := q.status(t0.Add(time.Minute)); s.PerMinute != 10 {
+		t.Errorf("after a crash: %+v", s)
 	}
 }

@@ -45,7 +45,7 @@ func TestDayOverCrashes(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if p.take(now) == 0 {
+			if p.take(now, 0) == 0 {
 				if err := p.used(t.Context(), now); err != nil {
 					t.Fatal(err)
 				}
@@ -61,7 +61,7 @@ func TestDayOverCrashes(t *testing.T) {
 	if err := p.load(t.Context(), t0.Add(24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if d := p.take(t0.Add(24 * time.Hour)); d != 0 {
+	if d := p.take(t0.Add(24*time.Hour), 0); d != 0 {
 		t.Errorf("a day later one has to wait %s", d)
 	}
 }
@@ -127,7 +127,7 @@ func TestTakeWhileTheDayIsStored(t *testing.T) {
 	p := newPacer(Pace{Daily: 5}, memory)
 	var wg sync.WaitGroup
 	for range 3 {
-		if p.take(t0) != 0 {
+		if p.take(t0, 0) != 0 {
 			t.Fatal("no right")
 		}
 		wg.Go(func() {
@@ -137,7 +137,7 @@ func TestTakeWhileTheDayIsStored(t *testing.T) {
 		})
 	}
 	taken := make(chan time.Duration)
-	go func() { taken <- p.take(t0) }()
+	go func() { taken <- p.take(t0, 0) }()
 	select {
 	case <-taken:
 	case <-time.After(10 * time.Second):
@@ -145,7 +145,7 @@ func TestTakeWhileTheDayIsStored(t *testing.T) {
 	}
 	close(memory.block)
 	wg.Wait()
-	if string(memory.value) != fmt.Sprintf("[%d,%[1]d,%[1]d]", t0.Unix()) {
+	if string(memory.value) != fmt.Sprintf(`{"days":[%d,%[1]d,%[1]d]}`, t0.Unix()) {
 		t.Errorf("stored %s", memory.value)
 	}
 }

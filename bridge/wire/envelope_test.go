@@ -57,7 +57,7 @@ var golden = []struct {
 			Sending: "held", Since: noon, Reason: &Reason{Class: "session_expired", Code: "1101", Message: "WeChat ended the session.", MessageZH: "会话已结束。", Fix: "Scan.", FixZH: "请扫码。", HelpURL: "https://example.org/e"},
 			UserAction: "scan_qr", Login: &Login{QRText: "https://login.weixin.qq.com/l/x", QRNumber: 1, ExpiresAt: one},
 			Breaker: Breaker{State: "open", Since: &noon, Reason: "1101", Counts: Counts{Requests: 5, Successes: 2, Failures: 3, ConsecutiveFailures: 3}},
-			Attempt: 4, RetryAt: &one, Backlog: Backlog{Messages: 9, OldestAgeMS: 60_000}, Identity: &Identity{Name: "Ann"}, InFlight: InFlight{1, 2, 8}, Logins: Logins{Left: 0, FreeAt: &one}, LastPulse: &noon, LastSent: &noon,
+			Attempt: 4, RetryAt: &one, Backlog: Backlog{Messages: 9, OldestAgeMS: 60_000}, Identity: &Identity{Name: "Ann"}, InFlight: InFlight{1, 2, 8}, Pace: Pace{6, 20, &one, &one, 500, new(int)}, Logins: Logins{Left: 0, FreeAt: &one}, LastPulse: &noon, LastSent: &noon,
 		}, one)
 	}, &Connection{}},
 	{"heartbeat", func() ([]byte, error) {

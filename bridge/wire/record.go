@@ -220,6 +220,7 @@ type Connection struct {
 	Backlog    Backlog    `json:"backlog"`
 	Identity   *Identity  `json:"identity,omitempty"`
 	InFlight   InFlight   `json:"in_flight"`
+	Pace       Pace       `json:"pace"`
 	Logins     Logins     `json:"logins"`
 	LastPulse  *time.Time `json:"last_pulse,omitempty"`
 	LastSent   *time.Time `json:"last_sent,omitempty"`
@@ -278,6 +279,16 @@ type InFlight struct {
 	Now    int `json:"now"`
 	Window int `json:"window"`
 	Top    int `json:"top"`
+}
+
+// Pace is how fast the account may send.
+type Pace struct {
+	PerMinute   float64    `json:"per_minute,omitempty"`        // now; 0 = no limit
+	Normal      float64    `json:"normal_per_minute,omitempty"` // when WeChat does not slow it; 0 = no limit
+	SlowedUntil *time.Time `json:"slowed_until,omitempty"`      // if WeChat does not complain again
+	ClosedUntil *time.Time `json:"closed_until,omitempty"`      // nothing goes before
+	Daily       int        `json:"daily,omitempty"`             // sends in 24 hours; 0 = no limit
+	DayLeft     *int       `json:"day_left,omitempty"`
 }
 
 // Logins is what is left of the budget of new logins.

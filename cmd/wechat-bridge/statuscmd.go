@@ -88,6 +88,7 @@ func (c *statusCmd) print(t *terminal, status wire.Status) error {
 	row("sending", "发送", word(conn.Sending))
 	row("logged in", "登录身份", name)
 	row("waiting", "等待中", fmt.Sprintf("%d", conn.Backlog.Messages))
+	row("pace", "节奏", paceWords(t, conn.Pace))
 	if conn.Reason != nil {
 		row("reason", "原因", wire.Printable(conn.Reason.Code, 60)+": "+wire.Printable(t.say(conn.Reason.Message, conn.Reason.MessageZH), 400))
 		row("fix", "处理", wire.Printable(t.say(conn.Reason.Fix, conn.Reason.FixZH), 400))
@@ -105,6 +106,25 @@ func (c *statusCmd) print(t *terminal, status wire.Status) error {
 			f.Last.Local().Format(time.DateTime), wire.Printable(t.say(f.Message, f.MessageZH), 200)))
 	}
 	return nil
+}
+
+// paceWords says how fast messages may go, and why not faster.
+func paceWords(t *terminal, p wire.Pace) string {
+	words := t.say("no limit", "不限速")
+	if p.PerMinute > 0 {
+		words = fmt.Sprintf(t.say("%.3g a minute", "每分钟 %.3g 条"), p.PerMinute)
+	}
+	clock := func(at *time.Time) string { return at.Local().Format("15:04:05") }
+	if p.SlowedUntil != nil {
+		words = t.say("slowed by WeChat, ", "被微信限速，") + words + fmt.Sprintf(t.say(", slowly faster until %s", "，逐步恢复至 %s"), clock(p.SlowedUntil))
+	}
+	if p.DayLeft != nil {
+		words += fmt.Sprintf(t.say("; %d of %d left in 24 hours", "；24 小时内还可发 %d/%d 条"), *p.DayLeft, p.Daily)
+	}
+	if p.ClosedUntil != nil {
+		words += fmt.Sprintf(t.say("; nothing before %s", "；%s 前不发送"), clock(p.ClosedUntil))
+	}
+	return words
 }
 
 func simulated(t *terminal, conn wire.Connection) string {
