@@ -20,6 +20,7 @@ const (
 	lookupBackoff = time.Minute
 	lookupMax     = 30 * time.Minute
 	lookupQueue   = 2000 // ids that wait
+	lookupHourly  = 100  // requests in any hour
 )
 
 // lookups is the queue of rooms and people to ask WeChat about. That request
@@ -32,6 +33,7 @@ type lookups struct {
 	asked  map[string]time.Time
 	tries  map[string]int
 	next   time.Time     // no request before
+	made   []time.Time   // the requests of the last hour, oldest first
 	failed int           // refusals in a row
 	round  chan struct{} // closed after the next request
 }
@@ -80,6 +82,7 @@ func (l *lookups) take(now time.Time) []string {
 		l.asked[id] = now
 	}
 	l.flying = ids
+	l.made = append(l.made, now)
 	return ids
 }
 
@@ -97,6 +100,12 @@ func (l *lookups) done(ids []string, err error, pace time.Duration, now time.Tim
 			if l.tries[id]++; l.tries[id] < lookupTries {
 				l.wait = append(l.wait, id)
 			}
+		}
+	}
+	if n := len(l.made); n >= lookupHourly {
+		l.made = l.made[n-lookupHourly:]
+		if free := l.made[0].Add(time.Hour); free.After(l.next) {
+			l.next = free
 		}
 	}
 	close(l.round)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -216,6 +217,24 @@ func TestLookupQueue(t *testing.T) {
 	}
 	if l.queue([]string{"a"}, true, now.Add(lookupAgain)) != 1 {
 		t.Error("after a while an id may be asked for again")
+	}
+}
+
+// Contact requests have a budget per hour, as sends have.
+func TestLookupsOfAnHour(t *testing.T) {
+	var l lookups
+	l.init()
+	begin := time.Now()
+	now, made := begin, 0
+	for n := 0; now.Before(begin.Add(2 * time.Hour)); n++ {
+		l.queue([]string{strconv.Itoa(n)}, false, now)
+		l.done(l.take(now), nil, time.Second, now, 0)
+		made++
+		d, _ := l.nextIn(now)
+		now = now.Add(max(d, time.Second))
+	}
+	if made != 2*lookupHourly {
+		t.Errorf("%d requests in two hours, want %d", made, 2*lookupHourly)
 	}
 }
 
