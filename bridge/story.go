@@ -18,7 +18,7 @@ import (
 // demoSend is one message of the story.
 type demoSend struct {
 	id, to, toID, text string
-	seq                uint64
+	receipt            broker.Receipt
 	kept               bool // it was published while sending was held
 	final              wire.Delivery
 }
@@ -91,7 +91,7 @@ func (d *demo) publish(ctx context.Context, s demoSend) (body []byte, err error)
 	if err != nil {
 		return nil, err
 	}
-	s.seq = receipt.Seq
+	s.receipt = receipt
 	d.sends = append(d.sends, s)
 	return body, nil
 }
@@ -105,7 +105,7 @@ func (d *demo) finals(ctx context.Context, show bool) error {
 		if s.final.Final {
 			continue
 		}
-		final, err := d.client.Wait(ctx, "default", s.id, s.seq, func(r broker.Record) {
+		final, err := d.client.Wait(ctx, "default", s.id, s.receipt, func(r broker.Record) {
 			if rec, _, err := wire.OpenDelivery(r.Body); show && err == nil {
 				d.line("wechat.status → %s %s", "wechat.status → %s %s", rec.ID, rec.State)
 			}
@@ -263,7 +263,7 @@ func (d *demo) check(ctx context.Context, ledger []sim.Entry) (verify.Report, er
 		in.Ledger = append(in.Ledger, verify.Entry{Seq: int(e.Seq), ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID})
 	}
 	for _, s := range d.sends {
-		in.Commands = append(in.Commands, verify.Command{Account: "default", ID: s.id, StreamSeq: s.seq, To: s.toID, Digest: verify.Digest(s.text)})
+		in.Commands = append(in.Commands, verify.Command{Account: "default", ID: s.id, StreamSeq: s.receipt.Seq, To: s.toID, Digest: verify.Digest(s.text)})
 		records, err := d.client.Get(ctx, "default", s.id)
 		if err != nil {
 			return verify.Report{}, err

@@ -186,6 +186,9 @@ func (w *Worker) startServer(ctx context.Context) (*broker.Server, error) {
 	if errors.Is(err, broker.ErrPortInUse) || errors.As(err, &listen) {
 		return nil, listenError("nats-listen", w.cfg.NATSListen, err)
 	}
+	if errors.Is(err, broker.ErrStore) {
+		return nil, folderError(w.folder.Path, "cannot keep the streams; mend the permissions of what is in it, or choose another --data-dir", err)
+	}
 	return server, err
 }
 
@@ -253,12 +256,14 @@ func (w *Worker) serve(ctx context.Context) error {
 	owner := broker.Owner{Folder: w.folder.ID, PID: os.Getpid()}
 	owner.Host, _ = os.Hostname()
 	for {
-		lease, err := w.broker.Acquire(ctx, w.cfg.Account, owner, w.waiting)
+		taking, why := w.conn.UntilDenied(ctx)
+		lease, err := w.broker.Acquire(taking, w.cfg.Account, owner, w.waiting)
+		err = why(err)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("take the account %s: %w", w.cfg.Account, err)
+			return fmt.Errorf("take the account %s: %w", w.cfg.Account, natsError(err))
 		}
 		w.facts.lease(true, "")
 		w.log.Info().Str("account", w.cfg.Account).Uint64("epoch", lease.Epoch()).Msg("serving")

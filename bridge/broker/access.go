@@ -80,7 +80,8 @@ func isConfig(err error) bool {
 // asyncErrors logs what comes outside of any call, such as a forbidden
 // subject; the same again within a minute is not worth another line.
 type asyncErrors struct {
-	log zerolog.Logger
+	log    zerolog.Logger
+	denied *deniedRights
 
 	mu   sync.Mutex
 	last string
@@ -90,6 +91,9 @@ type asyncErrors struct {
 func (a *asyncErrors) handle(_ *nats.Conn, sub *nats.Subscription, err error) {
 	if errors.Is(err, nats.ErrConnectionClosed) {
 		return
+	}
+	if errors.Is(err, nats.ErrPermissionViolation) {
+		a.denied.note(err)
 	}
 	a.mu.Lock()
 	again := err.Error() == a.last && time.Since(a.at) < time.Minute

@@ -16,22 +16,28 @@ type Broker struct {
 }
 
 // Open makes sure that the layout is there and returns the broker. Errors are
-// those of Ensure. On the embedded server it also changes what was laid out
+// those of Ensure, and *AccessError where NATS does not let us. On the embedded server it also changes what was laid out
 // differently, as far as no message is lost by it.
 func Open(ctx context.Context, conn *Conn, layout Layout, log zerolog.Logger) (*Broker, error) {
+	ctx, why := conn.UntilDenied(ctx)
+	err := open(ctx, conn, layout, log)
+	if err = why(err); err != nil {
+		return nil, fmt.Errorf("open the streams: %w", err)
+	}
+	return &Broker{Layout: layout, conn: conn, log: log}, nil
+}
+
+func open(ctx context.Context, conn *Conn, layout Layout, log zerolog.Logger) error {
 	if conn.server != nil {
 		if err := mendOwn(ctx, conn.JS, layout, log); err != nil {
-			return nil, fmt.Errorf("open the streams: %w", err)
+			return err
 		}
 	}
 	conflicts, err := ensure(ctx, conn.JS, layout)
 	if conn.server != nil {
 		ownConflicts(conflicts, conn.server.store)
 	}
-	if err := errors.Join(append(conflicts, err)...); err != nil {
-		return nil, fmt.Errorf("open the streams: %w", err)
-	}
-	return &Broker{Layout: layout, conn: conn, log: log}, nil
+	return errors.Join(append(conflicts, err)...)
 }
 
 // Account gives the ports of one account.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strconv"
 	"time"
@@ -38,12 +39,15 @@ func NewClient(conn *Conn, prefix string) *Client {
 	return &Client{Names: Names{Prefix: prefix}, conn: conn}
 }
 
-// Receipt says where a command is stored.
+// Receipt says where a command is stored, and what Wait has to know of it.
 type Receipt struct {
 	Seq uint64
 	// Duplicate: another command with this Nats-Msg-Id came within 100 ms, and
 	// this one was dropped.
 	Duplicate bool
+
+	digest string // of the command; empty if it cannot be read
+	parts  int    // deliveries of a list
 }
 
 // Send stores one command for an account. Without an id in the body, msgID
@@ -67,36 +71,28 @@ func (c *Client) Send(ctx context.Context, account, msgID string, body []byte) (
 	case err != nil:
 		return Receipt{}, fmt.Errorf("send: %w", err)
 	}
-	return Receipt{Seq: ack.Sequence, Duplicate: ack.Duplicate}, nil
+	r := Receipt{Seq: ack.Sequence, Duplicate: ack.Duplicate}
+	if cmd, rejected := wire.ParseCommand(body, msgID); rejected == nil {
+		r.digest = cmd.Digest()
+		if cmd.List {
+			r.parts = len(cmd.To)
+		}
+	}
+	return r, nil
 }
 
-// Wait follows the delivery of the command that was stored as seq until its
-// final record, which it returns. Each record goes to visit on its way, which
-// may be nil. With seq 0 any final record of the id ends it.
-func (c *Client) Wait(ctx context.Context, account, id string, seq uint64, visit func(Record)) (wire.Delivery, error) {
-	key := wire.Key(id)
-	filters := []string{c.DeliverySubject(account, key)}
-	if seq > 0 {
-		filters = append(filters, c.DeliverySubject(account, wire.ConflictKey(key, seq)))
+// Upload puts a file into wechat_uploads, from where a command can send it as
+// an object; the same name again replaces it. ErrNotStored says that there is
+// no room, with wire.ErrFull.
+func (c *Client) Upload(ctx context.Context, name string, r io.Reader) error {
+	_, _, err := c.conn.put(ctx, c.Uploads(), name, r)
+	switch {
+	case errors.Is(err, jetstream.ErrBucketNotFound), errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, nats.ErrNoResponders):
+		return ErrNoBridge
+	case errors.Is(err, wire.ErrFull):
+		return fmt.Errorf("%w: %w", ErrNotStored, err)
 	}
-	var last wire.Delivery
-	err := c.follow(ctx, c.Status(), jetstream.OrderedConsumerConfig{FilterSubjects: filters}, func(r Record) error {
-		d, _, err := wire.OpenDelivery(r.Body)
-		if err != nil || seq > 0 && d.StreamSeq != seq {
-			return nil // garbage, or another delivery with this id
-		}
-		if visit != nil {
-			visit(r)
-		}
-		if last = d; d.State.Final() {
-			return errEnough
-		}
-		return nil
-	})
-	if err != nil {
-		return last, fmt.Errorf("wait for %q: %w", wire.Printable(id, 64), err)
-	}
-	return last, nil
+	return err
 }
 
 // Get gives the records of one delivery, oldest first; none if there are none.

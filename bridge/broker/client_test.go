@@ -40,7 +40,7 @@ func TestClientSendsAndWaitsAsGuest(t *testing.T) {
 	states := make(chan wire.State, 8)
 	waited := make(chan wire.Delivery, 1)
 	go func() {
-		d, err := c.Wait(t.Context(), "default", "order-42", receipt.Seq, func(r Record) {
+		d, err := c.Wait(t.Context(), "default", "order-42", receipt, func(r Record) {
 			d, _, _ := wire.OpenDelivery(r.Body)
 			states <- d.State
 		})
@@ -86,14 +86,14 @@ func TestClientWaitHearsOfAConflict(t *testing.T) {
 	if _, stored, err := l.Append(t.Context(), rec); err != nil || !stored {
 		t.Fatal(stored, err)
 	}
-	d, err := c.Wait(within(t, 5*time.Second), "default", "id", 5, nil)
+	d, err := c.Wait(within(t, 5*time.Second), "default", "id", Receipt{Seq: 5}, nil)
 	if err != nil || d.State != wire.Rejected {
 		t.Fatal(d, err)
 	}
 	if chain := must[[]Record](t)(c.Get(t.Context(), "default", "id~x5")); len(chain) != 1 {
 		t.Fatalf("chain %v", chain)
 	}
-	if _, err := c.Wait(within(t, 300*time.Millisecond), "default", "other", 1, nil); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.Wait(within(t, 300*time.Millisecond), "default", "other", Receipt{Seq: 1}, nil); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("a wait in vain: %v", err)
 	}
 }

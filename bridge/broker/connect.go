@@ -61,6 +61,8 @@ type Conn struct {
 	mu    sync.Mutex
 	epoch uint64        // counts reconnects
 	again chan struct{} // closed at the next reconnect
+
+	denied deniedRights
 }
 
 // Connect waits until NATS is there, says so through OnState, and returns the
@@ -139,7 +141,7 @@ func (cfg ConnConfig) options(c *Conn) ([]nats.Option, error) {
 		nats.Name(cfg.Name), nats.Timeout(connectTimeout), nats.PingInterval(pingInterval), nats.MaxPingsOutstanding(2),
 		nats.MaxReconnects(-1), nats.ReconnectWait(reconnectWait), nats.ReconnectBufSize(-1), nats.IgnoreAuthErrorAbort(),
 		nats.DisconnectErrHandler(cfg.disconnected), nats.ReconnectHandler(func(*nats.Conn) { c.reconnected(); cfg.state(true, nil) }),
-		nats.ErrorHandler((&asyncErrors{log: cfg.Log}).handle), cfg.inbox,
+		nats.ErrorHandler((&asyncErrors{log: cfg.Log, denied: &c.denied}).handle), cfg.inbox,
 	}
 	if cfg.Server != nil {
 		return append(opts, nats.InProcessServer(cfg.Server), nats.UserInfo(cfg.User, cfg.Password)), nil

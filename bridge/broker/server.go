@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,6 +34,9 @@ type ServerConfig struct {
 // ErrPortInUse says that the address to listen on is taken.
 var ErrPortInUse = errors.New("the port is in use")
 
+// ErrStore says that the folder of the streams cannot be used.
+var ErrStore = errors.New("the folder of the embedded NATS server cannot be used")
+
 // serverStart is how long the server may take to read its streams. A ledger of
 // four million records took eight seconds.
 const serverStart = 2 * time.Minute
@@ -47,7 +51,8 @@ type Server struct {
 
 // StartServer starts an embedded NATS server with JetStream and waits until it
 // is ready. Guests without credentials exist only while the address is a
-// loopback one. An address in use is ErrPortInUse.
+// loopback one. An address in use is ErrPortInUse, a folder that cannot be
+// written or read ErrStore.
 func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	opts, guest, err := cfg.options()
 	if err != nil {
@@ -81,6 +86,9 @@ func (s *Server) wait(ctx context.Context, fatal <-chan string) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case reason := <-fatal:
+			if strings.Contains(reason, "JetStream") { // it is all that is stored
+				return fmt.Errorf("%w: %s", ErrStore, reason)
+			}
 			return fmt.Errorf("start the embedded NATS server: %s", reason)
 		default:
 		}
@@ -117,8 +125,8 @@ func (cfg ServerConfig) options() (*server.Options, bool, error) {
 	if err := probe(cfg.Listen, port); err != nil {
 		return nil, false, err
 	}
-	if err := os.MkdirAll(cfg.StoreDir, 0o700); err != nil {
-		return nil, false, fmt.Errorf("make the folder of the embedded NATS server: %w", err)
+	if err := writable(cfg.StoreDir); err != nil {
+		return nil, false, fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	secret := make([]byte, 16)
 	if _, err := rand.Read(secret); err != nil {
@@ -166,6 +174,19 @@ func splitAddress(listen string) (string, int, error) {
 		host = "0.0.0.0"
 	}
 	return host, n, nil
+}
+
+// writable makes the folder if it is missing and writes into it once: the
+// server itself would fail late, and say only that it does.
+func writable(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	probe, err := os.CreateTemp(dir, "probe-*")
+	if err != nil {
+		return err
+	}
+	return errors.Join(probe.Close(), os.Remove(probe.Name()))
 }
 
 // probe binds the port once: the server itself would only log that it can't.

@@ -47,6 +47,8 @@ func TestRunRefusesWhatCannotWork(t *testing.T) {
 	newer := filepath.Dir(write("newer/version", "99\n"))
 	garbled := filepath.Dir(write("garbled/version", "abc\n"))
 	badKey := write("bad.key", "no key\n")
+	noNATS := filepath.Dir(write("no-nats/nats", "a file\n"))
+	noStreams := filepath.Dir(filepath.Dir(write("no-streams/nats/jetstream", "a file\n")))
 	for name, c := range map[string]struct {
 		says []string
 		args []string
@@ -59,6 +61,8 @@ func TestRunRefusesWhatCannotWork(t *testing.T) {
 		"below a file":     {[]string{"--data-dir", "choose another --data-dir"}, []string{"--data-dir", filepath.Join(file, "data")}},
 		"newer folder":     {[]string{"newer wechat-bridge (layout 99", "choose another --data-dir"}, []string{"--data-dir", newer}},
 		"garbled version":  {[]string{"not a number", "abc"}, []string{"--data-dir", garbled}},
+		"nats is a file":   {[]string{"--data-dir: " + noNATS, "not a directory", "choose another --data-dir"}, []string{"--data-dir", noNATS}},
+		"no streams":       {[]string{"--data-dir: " + noStreams, "not a directory", "choose another --data-dir"}, []string{"--data-dir", noStreams}},
 		"no CA":            {[]string{"--wechat-ca", "is the simulator running?"}, []string{"--wechat-ca", filepath.Join(dir, "missing.pem")}},
 		"CA is none":       {[]string{"--wechat-ca", "no certificate"}, []string{"--wechat-ca", badKey}},
 		"no session key":   {[]string{"--session-key-file"}, []string{"--session-key-file", filepath.Join(dir, "missing.key")}},
@@ -127,6 +131,28 @@ func TestWrongCredentials(t *testing.T) {
 	w := start(t, b.args("--nats", ns.ClientURL(), "--nats-user", "me", "--nats-password-file", password)...)
 	w.says(t, "NATS .*your server")
 	w.says(t, "Connected as")
+}
+
+// A user that may not do what a worker does is told which right is missing.
+func TestMissingRights(t *testing.T) {
+	t.Parallel()
+	guest := newBench(t, sim.Options{}).run().url
+	limited := natsServerIn(t, server.Options{Port: -1, StoreDir: t.TempDir(), NoAuthUser: "me", Users: []*server.User{{
+		Username: "me", Password: "me", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"$KV.>"}}},
+	}}})
+	none, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	none.Start()
+	t.Cleanup(func() { none.Shutdown(); none.WaitForShutdown() })
+	if !none.ReadyForConnections(patience) {
+		t.Fatal("the NATS server is not ready")
+	}
+	b := newBench(t, sim.Options{})
+	b.refusal(exitUsage, []string{"lacks a right", "Permissions Violation for", "--nats-user", "guests of a bridge's own server"}, "--nats", guest)
+	b.refusal(exitUsage, []string{"lacks a right", "Permissions Violation for Publish", "$KV.wechat_leases."}, "--nats", limited.ClientURL())
+	b.refusal(exitUsage, []string{"no JetStream"}, "--nats", none.ClientURL())
 }
 
 func TestAnotherLayoutIsRefusedWithTheLineThatMendsIt(t *testing.T) {

@@ -67,7 +67,7 @@ func (c *sendCmd) stored(t *terminal, r broker.Receipt) error {
 
 func (c *sendCmd) follow(ctx context.Context, t *terminal, client *broker.Client, r broker.Receipt) error {
 	p := printer{t: t, json: c.JSON}
-	final, err := client.Wait(ctx, c.Account, c.ID, r.Seq, p.record)
+	final, err := client.Wait(ctx, c.Account, c.ID, r, p.record)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf(t.say("not final after %s; it goes on: wechat-bridge get %s", "%s 后还没有最终结果；处理仍在继续：wechat-bridge get %s"), c.Timeout, wire.Printable(c.ID, 128))
 	}
