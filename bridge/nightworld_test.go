@@ -40,11 +40,14 @@ type nightWorld struct {
 	epoch uint64
 	life  *nightLife // nil: killed
 	seen  *nightSeen
-	load  sync.WaitGroup
+	// lenient: a step of the phone may find nothing to do.
+	lenient bool
+	load    sync.WaitGroup
 
 	mu       sync.Mutex
 	commands []verify.Command
 	told     []string
+	toldAt   []time.Time
 	read     int // records that settled has seen
 	finals   int // among them
 }
