@@ -177,7 +177,7 @@ func TestRepeatsAfterARestartAreNotFetchedAgain(t *testing.T) {
 	r.say(sim.Message{From: "alice", Type: "image", Name: "p.gif", Data: []byte("GIF89a")})
 	r.eventually("the picture is there", func() bool { return len(r.messages()) == 1 })
 	r.stopWorker()
-	admin, err := nats.Connect(own.ns.ClientURL())
+	admin, err := nats.Connect(own.ns.ClientURL(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func TestAFaultIsToldWithItsContext(t *testing.T) {
 	r.log = zerolog.New(CalmLog(out))
 	r.start()
 	r.awaitConnected()
-	r.fault(sim.Fault{On: []string{"webwxsync", "synccheck"}, Do: "ret", Ret: 3, Count: 2})
+	r.fault(sim.Fault{On: []string{"synccheck"}, Do: "ret", Ret: 3, Count: 2})
 	var line map[string]any
 	r.eventually("the fault is told", func() bool {
 		for _, l := range out.lines() {

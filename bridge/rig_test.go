@@ -40,7 +40,7 @@ type rig struct {
 	told     []string         // ids of what the simulator handed over
 }
 
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // newRig starts a simulator whose phone scans and confirms by itself; start
 // starts a worker on it.
@@ -120,10 +120,10 @@ func testLog() zerolog.Logger {
 func (r *rig) connect() {
 	r.t.Helper()
 	var err error
-	if r.nc, err = nats.Connect(r.info.NATS, nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
+	if r.nc, err = nats.Connect(r.info.NATS, nats.Timeout(patience), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond)); err != nil {
 		r.t.Fatal(err)
 	}
-	if r.owner, err = nats.Connect(r.info.NATS, r.credentials()...); err != nil {
+	if r.owner, err = nats.Connect(r.info.NATS, append(r.credentials(), nats.Timeout(patience))...); err != nil {
 		r.t.Fatal(err)
 	}
 	r.t.Cleanup(func() { r.nc.Close(); r.owner.Close() })

@@ -82,7 +82,7 @@ func account(t testing.TB, b *Broker) *Account {
 
 func guest(t testing.TB, s *Server) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc, err := nats.Connect(s.URL(), nats.MaxReconnects(0))
+	nc, err := nats.Connect(s.URL(), nats.MaxReconnects(0), nats.Timeout(time.Minute))
 	if err != nil {
 		t.Fatal(err)
 	}

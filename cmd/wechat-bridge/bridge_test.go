@@ -63,7 +63,7 @@ func (b *bench) run(more ...string) *worker {
 	w := &worker{process: start(b.t, b.args(more...)...)}
 	w.url = w.says(b.t, `NATS +(nats://\S+)`)
 	w.says(b.t, "Connected as")
-	nc, err := nats.Connect(w.url)
+	nc, err := nats.Connect(w.url, nats.Timeout(patience))
 	if err != nil {
 		b.t.Fatal(err)
 	}

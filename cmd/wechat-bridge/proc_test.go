@@ -19,7 +19,7 @@ import (
 )
 
 // patience bounds every wait of these tests; the machine may be busy.
-const patience = 40 * time.Second
+const patience = 90 * time.Second
 
 // TestMain makes this test binary a `wechat-bridge` on the PATH, so that the
 // tests run real processes.

@@ -158,7 +158,7 @@ func TestMissingRights(t *testing.T) {
 func TestAnotherLayoutIsRefusedWithTheLineThatMendsIt(t *testing.T) {
 	t.Parallel()
 	ns := natsServer(t, -1, "", "")
-	nc, err := nats.Connect(ns.ClientURL())
+	nc, err := nats.Connect(ns.ClientURL(), nats.Timeout(patience))
 	if err != nil {
 		t.Fatal(err)
 	}
