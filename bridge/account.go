@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"math/rand/v2"
 	"os"
@@ -171,7 +170,7 @@ func (w *Worker) sessionKey() (*broker.Key, error) {
 	}
 	key, err := broker.LoadKey(path, create)
 	if err != nil {
-		return nil, &ConfigError{Key: "session-key-file", Msg: "the key of the sessions cannot be used", Err: err}
+		return nil, sessionKeyError(err)
 	}
 	return key, nil
 }
@@ -196,7 +195,7 @@ func (a *account) newTransport(session wechat.Vault) error {
 	if err := os.MkdirAll(temp, 0o700); err != nil {
 		return folderError(a.w.folder.Path, "cannot be written", err)
 	}
-	roots, err := a.w.roots()
+	roots, err := a.w.cfg.roots()
 	if err != nil {
 		return err
 	}
@@ -205,22 +204,6 @@ func (a *account) newTransport(session wechat.Vault) error {
 		Endpoint: a.w.cfg.WechatEndpoint, RootCAs: roots, TempDir: temp, Log: a.w.log,
 	})
 	return err
-}
-
-// roots are the CAs that the traffic to WeChat trusts; nil is the system's.
-func (w *Worker) roots() (*x509.CertPool, error) {
-	if w.cfg.WechatCA == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(w.cfg.WechatCA)
-	if err != nil {
-		return nil, &ConfigError{Key: "wechat-ca", Msg: "the file cannot be read; is the simulator running?", Err: err}
-	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, badValue("wechat-ca", "%s holds no certificate in PEM form", w.cfg.WechatCA)
-	}
-	return pool, nil
 }
 
 // observe hears each change of the link.

@@ -1,14 +1,18 @@
 package bridge
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"wechat-bridge/bridge/broker"
 	"wechat-bridge/bridge/wechat"
 )
 
@@ -22,8 +26,8 @@ type Config struct {
 	DataDir   string `help:"Folder for keys, the lock and the embedded server's data." default:"./wechat-bridge-data" type:"path" group:"Bridge"`
 
 	NATS       NATSConfig `embed:""`
-	NATSListen string     `name:"nats-listen" help:"Without --nats: address of the embedded NATS server." default:"127.0.0.1:4222" placeholder:"HOST:PORT" group:"NATS"`
-	HTTP       string     `name:"http" help:"Address of /livez, /readyz and /healthz." default:"127.0.0.1:8080" placeholder:"HOST:PORT" group:"HTTP"`
+	NATSListen string     `name:"nats-listen" help:"Without --nats: address of the embedded NATS server." default:"127.0.0.1:4222" group:"NATS"`
+	HTTP       string     `name:"http" help:"Address of /livez, /readyz and /healthz." default:"127.0.0.1:8080" group:"HTTP"`
 	PublicURL  string     `name:"public-url" help:"Address under which people reach the HTTP port; used in links." placeholder:"URL" group:"HTTP"`
 	SessionKey string     `name:"session-key-file" help:"Key that encrypts sessions; the same for all workers of a pool. Default: session.key in the data folder." type:"path" group:"Bridge"`
 
@@ -105,7 +109,7 @@ var (
 
 // Check reports the first bad value by its key.
 func (c *Config) Check() error {
-	checks := []func() error{c.checkNames, c.checkAddresses, c.checkLimits, c.checkSimulator}
+	checks := []func() error{c.checkNames, c.checkAddresses, c.checkLimits, c.checkSimulator, c.checkFiles}
 	for _, check := range checks {
 		if err := check(); err != nil {
 			return err
@@ -185,10 +189,44 @@ func (c *Config) checkSimulator() error {
 		return nil
 	}
 	u, err := url.Parse(c.WechatEndpoint)
-	if err != nil || u.Scheme != "https" || u.Port() == "" {
+	if err != nil || u.Scheme != "https" || !validPort(u.Port()) || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.User != nil {
 		return badValue("wechat-endpoint", "%q is no address of a simulator: write https://HOST:PORT", c.WechatEndpoint)
 	}
 	return nil
+}
+
+// checkFiles reads what would else be missed only when the account is served.
+func (c *Config) checkFiles() error {
+	if _, err := c.roots(); err != nil {
+		return err
+	}
+	if c.SessionKey == "" {
+		return nil
+	}
+	if _, err := broker.LoadKey(c.SessionKey, false); err != nil {
+		return sessionKeyError(err)
+	}
+	return nil
+}
+
+func sessionKeyError(err error) error {
+	return &ConfigError{Key: "session-key-file", Msg: "the key of the sessions cannot be used", Err: err}
+}
+
+// roots are the CAs that the traffic to WeChat trusts; nil is the system's.
+func (c *Config) roots() (*x509.CertPool, error) {
+	if c.WechatCA == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(c.WechatCA)
+	if err != nil {
+		return nil, &ConfigError{Key: "wechat-ca", Msg: "the file cannot be read; is the simulator running?", Err: err}
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, badValue("wechat-ca", "%s holds no certificate in PEM form", c.WechatCA)
+	}
+	return pool, nil
 }
 
 // ParsePace reads --pace, --pace-burst and --pace-day.
@@ -213,10 +251,18 @@ func (c *Config) Book() (map[string]wechat.Query, error) {
 		if strings.TrimSpace(name) == "" || strings.TrimSpace(who) == "" {
 			return nil, badValue("address-book", "%q=%q: both the name and the recipient are needed", name, who)
 		}
+		if slices.Contains(bookFields, who) {
+			return nil, badValue("address-book", "%q=%q: did you mean %s:NAME? To write to somebody called %s, use nickname:%s", name, who, who, who, who)
+		}
+		if field, value, found := strings.Cut(who, ":"); found && strings.TrimSpace(value) == "" && slices.Contains(bookFields, field) {
+			return nil, badValue("address-book", "%q=%q: after %s: comes the recipient", name, who, field)
+		}
 		book[name] = bookEntry(who)
 	}
 	return book, nil
 }
+
+var bookFields = []string{"id", "remark", "nickname", "alias", "room"}
 
 func bookEntry(who string) wechat.Query {
 	field, value, found := strings.Cut(who, ":")

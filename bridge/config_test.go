@@ -48,6 +48,40 @@ func TestBadValuesNameTheirKey(t *testing.T) {
 	}
 }
 
+func TestValuesThatWouldFailLater(t *testing.T) {
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage")
+	if err := os.WriteFile(garbage, []byte("nothing\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		key, says string
+		spoil     func(*Config)
+	}{
+		"no CA":            {"wechat-ca", "is the simulator running?", func(c *Config) { c.WechatCA = filepath.Join(dir, "missing") }},
+		"CA is none":       {"wechat-ca", "no certificate", func(c *Config) { c.WechatCA = garbage }},
+		"no key":           {"session-key-file", "no such file", func(c *Config) { c.SessionKey = filepath.Join(dir, "missing") }},
+		"key is none":      {"session-key-file", "no age key", func(c *Config) { c.SessionKey = garbage }},
+		"endpoint, path":   {"wechat-endpoint", "write https://HOST:PORT", func(c *Config) { c.WechatEndpoint = "https://127.0.0.1:8443/wechat" }},
+		"endpoint, query":  {"wechat-endpoint", "write https://HOST:PORT", func(c *Config) { c.WechatEndpoint = "https://127.0.0.1:8443?a=b" }},
+		"endpoint, port":   {"wechat-endpoint", "write https://HOST:PORT", func(c *Config) { c.WechatEndpoint = "https://127.0.0.1:99999" }},
+		"book, field only": {"address-book", "did you mean room:NAME?", func(c *Config) { c.AddressBook = map[string]string{"ops": "room"} }},
+		"book, no value":   {"address-book", "after room: comes the recipient", func(c *Config) { c.AddressBook = map[string]string{"ops": "room: "} }},
+	} {
+		cfg := goodConfig()
+		c.spoil(&cfg)
+		var bad *ConfigError
+		if err := cfg.Check(); !errors.As(err, &bad) || bad.Key != c.key || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	c := goodConfig()
+	c.WechatEndpoint = "https://127.0.0.1:8443/"
+	if err := c.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestPace(t *testing.T) {
 	c := goodConfig()
 	if p, _ := c.ParsePace(); p != (Pace{N: 20, Per: time.Minute, Burst: 5, Daily: 500}) {

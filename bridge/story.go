@@ -287,7 +287,8 @@ func (d *demo) whatNext() {
 	}
 	fmt.Fprintf(d.Out, "\n%s\n", d.Say("It stays up. In another terminal:", "演示继续运行。在另一个终端可以输入："))
 	for _, c := range []string{"watch", "send --to Bob --text 'hi' --wait", "status", "get demo-3"} {
-		fmt.Fprintf(d.Out, "  wechat-bridge %s%s\n", c, flag)
+		line := "wechat-bridge " + c + flag
+		fmt.Fprintf(d.Out, "  %s\n", d.Say(line, line))
 	}
 	for _, c := range []string{"sub wechat.events", "sub wechat.status", `req wechat.send '{"to":"filehelper","text":"hi"}'`} {
 		fmt.Fprintf(d.Out, "  nats -s %s %s\n", d.info.NATS, c)

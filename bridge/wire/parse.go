@@ -115,8 +115,8 @@ func (c *Command) readContent(o *object) *Rejection {
 }
 
 func (c *Command) readText(raw json.RawMessage) (r *Rejection) {
-	if c.Text, r = readString(raw, "text", 0); r == nil && c.Text == "" {
-		r = reject(CodeEmptyText, "text", "The text is empty.")
+	if c.Text, r = readString(raw, "text", 0); r == nil && strings.TrimSpace(c.Text) == "" {
+		r = reject(CodeEmptyText, "text", "The text is empty.") // WeChat's clients send no blank text either
 	}
 	return r
 }

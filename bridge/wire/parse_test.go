@@ -82,6 +82,7 @@ func TestBadCommands(t *testing.T) {
 		{"no content", `{"to":"Alice"}`, CodeNoContent, "", ""},
 		{"two contents", content(`"text":"hi","image":{"object":"a"}`), CodeTwoContents, "image", ""},
 		{"empty text", content(`"text":""`), CodeEmptyText, "text", ""},
+		{"blank text", content(`"text":" \n\u3000 "`), CodeEmptyText, "text", ""},
 		{"text number", content(`"text":1`), CodeWrongType, "text", ""},
 		{"text null", content(`"text":null`), CodeWrongType, "text", ""},
 		{"media as string", content(`"image":"a.png"`), CodeWrongType, "image", ""},

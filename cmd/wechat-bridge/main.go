@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
 	"regexp"
 	"runtime/debug"
@@ -67,17 +68,42 @@ func (e exitError) Error() string { return e.msg }
 // terminal is where a command writes for people, and in which language.
 type terminal struct {
 	ctx  context.Context
+	in   io.Reader // what a flag reads with -
 	out  io.Writer // what was asked for
 	err  io.Writer // everything else
 	lang string
+	self string // how this program is started; empty: wechat-bridge
 }
 
-// say gives the sentence in the terminal's language.
+// say gives the sentence in the terminal's language. Commands in it are as they
+// have to be typed here.
 func (t *terminal) say(en, zh string) string {
+	text := en
 	if t.lang == "zh" {
-		return zh
+		text = zh
 	}
-	return en
+	if t.self == "" {
+		return text
+	}
+	return strings.ReplaceAll(text, program+" ", t.self+" ")
+}
+
+// program is our name where it is on the PATH.
+const program = "wechat-bridge"
+
+// startedAs is what a person types to start this program again: what was typed
+// for this start, if it is not found by its name alone.
+func startedAs(arg string) string {
+	switch {
+	case strings.Contains(arg, "go-build"): // a copy of go run's, gone when it ends
+		return "go run ./cmd/" + program
+	case !strings.ContainsRune(arg, os.PathSeparator), strings.ContainsAny(arg, " \t'\"\\$"):
+		return program
+	}
+	if found, err := exec.LookPath(program); err == nil && found == arg {
+		return program
+	}
+	return arg
 }
 
 func main() {
@@ -176,7 +202,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) (err
 	if err != nil {
 		return parseError(err, file, args)
 	}
-	term := &terminal{ctx: ctx, out: stdout, err: stderr, lang: cli.Lang}
+	term := &terminal{ctx: ctx, in: os.Stdin, out: stdout, err: stderr, lang: cli.Lang, self: startedAs(os.Args[0])}
 	err = chosen.Run(term)
 	var config *bridge.ConfigError
 	if errors.As(err, &config) {
@@ -197,12 +223,26 @@ func parseError(err error, file *configFile, args []string) error {
 	if m := flagInError.FindStringSubmatch(err.Error()); m != nil && !strings.Contains(err.Error(), " (from ") {
 		where = file.origin(args, m[1])
 	}
-	help := "wechat-bridge --help"
+	help := startedAs(os.Args[0])
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context.Command() != "" {
-		help = "wechat-bridge " + strings.Fields(parse.Context.Command())[0] + " --help"
+		help += " " + strings.Fields(parse.Context.Command())[0]
 	}
-	return usageError{fmt.Errorf("%w%s\nsee: %s", err, where, help)}
+	return usageError{fmt.Errorf("%w%s%s\nsee: %s --help", err, nearestWord(err.Error()), where, help)}
+}
+
+var wordInError = regexp.MustCompile(`must be one of (.*) but got "(.*)"$`)
+
+// nearestWord is a question about a flag's word that was probably meant.
+func nearestWord(text string) string {
+	m := wordInError.FindStringSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	if near := wire.Nearest(m[2], strings.Split(strings.ReplaceAll(m[1], `"`, ""), ",")); near != "" {
+		return fmt.Sprintf("; did you mean %q?", near)
+	}
+	return ""
 }
 
 // defaultLang follows the locale, as other Unix programs do.

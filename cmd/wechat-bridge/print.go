@@ -59,6 +59,9 @@ func (p printer) line(env wire.Envelope) string {
 	case wire.TypeHeartbeat:
 		return describe(env, p.heartbeat)
 	}
+	if line, ok := p.event(env); ok {
+		return line
+	}
 	return fmt.Sprintf("%-11s %s", wire.Printable(strings.TrimPrefix(env.Type, "wechat."), 40), wire.Printable(string(env.Data), 300))
 }
 
@@ -100,7 +103,7 @@ func (p printer) delivery(d wire.Delivery) string {
 	if d.PossibleDuplicate {
 		b.WriteString(p.t.say(" [possible duplicate]", " [可能重复]"))
 	}
-	if d.Nearest != "" {
+	if d.Nearest != "" && !strings.Contains(d.Message, "did you mean") {
 		fmt.Fprintf(&b, p.t.say(" Did you mean %s?", " 是否想用 %s？"), wire.Printable(d.Nearest, 128))
 	}
 	return b.String()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -79,11 +80,21 @@ func greet(t *terminal, i bridge.Info) {
 		kind = t.say("embedded; guests of this machine may send and watch", "内置；本机访客可发送和查看")
 	}
 	fmt.Fprintf(t.out, "NATS    %s (%s)\n", i.NATS, kind)
-	fmt.Fprintf(t.out, "HTTP    http://%s/healthz\n", i.HTTP)
+	fmt.Fprintf(t.out, "HTTP    http://%s/healthz\n", reachable(i.HTTP))
 	fmt.Fprintf(t.out, "%s %s\n", t.say("Account", "账号   "), i.Account)
 	if i.Simulated {
 		fmt.Fprintln(t.out, t.say("This is a simulated WeChat: nobody real gets anything.", "这是模拟微信：不会有真人收到任何消息。"))
 	}
+}
+
+// reachable is an address that can be opened on this machine where all of its
+// addresses are listened on.
+func reachable(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return net.JoinHostPort("127.0.0.1", port)
+	}
+	return addr
 }
 
 func everySecond(tick func(time.Time)) (stop func()) {

@@ -19,8 +19,9 @@ type screen struct {
 	mu    sync.Mutex
 	last  string // situation
 	qr    *wire.Login
-	dirty bool // the cursor is on a countdown line
-	away  bool // NATS is not there
+	told  string // the countdown that was printed last
+	dirty bool   // the cursor is on a countdown line
+	away  bool   // NATS is not there
 }
 
 func newScreen(t *terminal) *screen { return &screen{t: t, live: isTerminal(t.out)} }
@@ -33,6 +34,9 @@ func (s *screen) Show(c wire.Connection) {
 		s.showCode(c)
 	} else {
 		s.qr = nil
+	}
+	if c.State == wire.StateConnecting && c.RetryAt == nil {
+		return // a try is under way; its reason is that of the one before
 	}
 	if key := situation(c); key != s.last {
 		s.last = key
@@ -56,10 +60,10 @@ func (s *screen) NATS(connected bool, err error) {
 }
 
 // situation is what a person has to hear about when it changes; another try of
-// the same outage is not.
+// the same outage is not, nor is a single fault of a connection that stays.
 func situation(c wire.Connection) string {
 	code := ""
-	if c.Reason != nil {
+	if c.Reason != nil && (c.State != wire.StateConnected || c.Sending == wire.SendingPaused) {
 		code = c.Reason.Code
 	}
 	return c.State + " " + code + " " + strconv.FormatBool(c.Sending == wire.SendingPaused)
@@ -86,11 +90,15 @@ func (s *screen) showCode(c wire.Connection) {
 // count shows for how long the code is good, on a line that the next count
 // rewrites if this is a terminal.
 func (s *screen) count(now time.Time) {
+	line := s.remaining(now)
 	if !s.live {
-		s.print(s.remaining(now))
+		if line != s.told {
+			s.print(line)
+		}
+		s.told = line
 		return
 	}
-	fmt.Fprintf(s.t.out, "\r\x1b[K%s", s.remaining(now))
+	fmt.Fprintf(s.t.out, "\r\x1b[K%s", line)
 	s.dirty = true
 }
 
@@ -158,7 +166,7 @@ func (s *screen) line(c wire.Connection) string {
 		if c.Reason == nil {
 			return ""
 		}
-		return fmt.Sprintf(say("WeChat cannot be reached: %sMessages are kept%s; %s.", "无法连接微信：%s消息已保留%s；%s。"), s.reason(c), s.waiting(c), s.retry(c))
+		return fmt.Sprintf(say("WeChat cannot be reached: %s Messages are kept%s; %s.", "无法连接微信：%s消息已保留%s；%s。"), s.reason(c), s.waiting(c), s.retry(c))
 	case wire.StateAwaitingConfirm:
 		return say("Now press the button on the phone.", "请在手机上点击确认。")
 	case wire.StateAwaitingCode:
@@ -184,7 +192,7 @@ func (s *screen) why(c wire.Connection, next string) string {
 			text += "\n  " + pad(s.t.say("fix", "处理"), 6) + wire.Printable(fix, 400)
 		}
 	}
-	return text + "\n  " + pad(s.t.say("then", "然后"), 6) + next
+	return text + "\n  " + pad(s.t.say("then", "然后"), 6) + s.t.say(next, next)
 }
 
 func (s *screen) connected(c wire.Connection) string {
@@ -203,8 +211,11 @@ func (s *screen) reason(c wire.Connection) string {
 	if c.Reason == nil {
 		return ""
 	}
-	text := s.t.say(c.Reason.Message+" "+c.Reason.Fix, c.Reason.MessageZH+c.Reason.FixZH)
-	return wire.Printable(text, 400) + s.t.say(" ", "")
+	text := s.t.say(c.Reason.Message, c.Reason.MessageZH)
+	if fix := s.t.fix(c); fix != "" {
+		text += s.t.say(" ", "") + fix
+	}
+	return wire.Printable(text, 400)
 }
 
 func (s *screen) waiting(c wire.Connection) string {

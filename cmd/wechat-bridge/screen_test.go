@@ -48,11 +48,14 @@ func TestCountdownInAFileIsOncePerMinute(t *testing.T) {
 	now := time.Now()
 	s, out := shown("zh", false)
 	s.Show(scanning("https://login.weixin.qq.com/l/abc", 1, now.Add(5*time.Minute)))
+	if !strings.HasSuffix(out.String(), "请用手机微信扫描第 1 个二维码，5m0s 内有效。\n") {
+		t.Errorf("got %q", out)
+	}
 	out.Reset()
 	for i := range 200 {
 		s.Tick(now.Add(time.Duration(i) * time.Second))
 	}
-	want := "请用手机微信扫描第 1 个二维码，5m0s 内有效。\n请用手机微信扫描第 1 个二维码，4m0s 内有效。\n" +
+	want := "请用手机微信扫描第 1 个二维码，4m0s 内有效。\n" +
 		"请用手机微信扫描第 1 个二维码，3m0s 内有效。\n请用手机微信扫描第 1 个二维码，2m0s 内有效。\n"
 	if got := out.String(); got != want {
 		t.Errorf("got %q", got)
@@ -89,6 +92,70 @@ func TestAnOutageIsToldOnce(t *testing.T) {
 	s.Show(wire.Connection{State: wire.StateConnected, Sending: "flowing", Identity: &wire.Identity{Name: "A\x1b[2J\u202eB\nC"}})
 	if err := printableText(out.String()); err != nil || !strings.Contains(out.String(), "Connected as A") {
 		t.Errorf("%v: %q", err, out)
+	}
+}
+
+// Poll faults of a connection that stays are no news; a real change is.
+func TestConnectedIsToldOnChangesOnly(t *testing.T) {
+	s, out := shown("en", false)
+	up := wire.Connection{State: wire.StateConnected, Sending: "flowing", Identity: &wire.Identity{Name: "A"}}
+	faulty := up
+	faulty.Reason = &wire.Reason{Code: "connection_reset", Message: "The connection was cut."}
+	for _, c := range []wire.Connection{up, faulty, up, faulty, up} {
+		s.Show(c)
+	}
+	if n := strings.Count(out.String(), "Connected as"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, out)
+	}
+	s.Show(wire.Connection{State: wire.StateReconnecting, Reason: faulty.Reason})
+	s.Show(up)
+	paused := up
+	paused.Sending, paused.Reason = wire.SendingPaused, &wire.Reason{Code: "identity_changed", Message: "Somebody else."}
+	s.Show(paused)
+	if n := strings.Count(out.String(), "Connected as"); n != 3 || !strings.HasSuffix(out.String(), "sending is paused. Somebody else.\n") {
+		t.Errorf("told %d times:\n%s", n, out)
+	}
+}
+
+// What a person does not have to do is not advised, and what ended a connection
+// is not why the next one is being made.
+func TestAdviceOnlyWhereAPersonIsNeeded(t *testing.T) {
+	s, out := shown("en", false)
+	at := time.Now()
+	gone := &wire.Reason{Code: "session_expired", Class: "session_expired", Message: "The session was logged out.", Fix: "Confirm the login on the phone."}
+	s.Show(wire.Connection{State: wire.StateReconnecting, Reason: gone, UserAction: "wait", RetryAt: &at})
+	want := "WeChat is away: The session was logged out. Messages are kept; next try at " + at.Local().Format(time.TimeOnly) + ".\n"
+	if out.String() != want {
+		t.Errorf("got %q, want %q", out, want)
+	}
+	s.Show(wire.Connection{State: wire.StateAwaitingConfirm, Reason: gone, UserAction: "confirm_on_phone"})
+	out.Reset()
+	s.Show(wire.Connection{State: wire.StateConnecting, Reason: gone, UserAction: "wait"})
+	if out.Len() > 0 {
+		t.Errorf("after the button was pressed: %q", out)
+	}
+	for _, retry := range []*time.Time{&at, nil, &at} { // a try fails, another one begins and fails
+		s.Show(wire.Connection{State: wire.StateConnecting, Reason: &wire.Reason{Code: "timeout", Message: "No answer."}, UserAction: "wait", RetryAt: retry})
+	}
+	if n := strings.Count(out.String(), "WeChat cannot be reached: No answer. Messages are kept"); n != 1 {
+		t.Errorf("%d times:\n%s", n, out)
+	}
+	for action, want := range map[string]string{"none": "", "wait": "", "": "", "confirm_on_phone": gone.Fix, "scan_qr": gone.Fix} {
+		if got := s.t.fix(wire.Connection{Reason: gone, UserAction: action}); got != want {
+			t.Errorf("%s: %q", action, got)
+		}
+	}
+}
+
+func TestStatusSaysWhoIsLoggedIn(t *testing.T) {
+	tm := &terminal{lang: "en"}
+	me := &wire.Identity{Name: "A"}
+	for state, want := range map[string]string{
+		wire.StateConnected: "A", wire.StateReconnecting: "A", wire.StateLoggedOut: "- (last: A)", wire.StateBlocked: "- (last: A)", wire.StateAwaitingScan: "- (last: A)",
+	} {
+		if got := identity(tm, wire.Connection{State: state, Identity: me}); got != want {
+			t.Errorf("%s: %q", state, got)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ import (
 //	say NAME TEXT     somebody writes to the account
 //	fault ENDPOINT RET  the simulator answers this endpoint so from now on
 //	sees TEXT         runs `watch` until it prints TEXT, then interrupts it
+//	took TYPE WHAT    WeChat has a message of this type with this text or size
 //	printable         the last output has nothing in it that moves a cursor
 func TestScripts(t *testing.T) {
 	t.Parallel()
@@ -33,7 +34,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setupScript,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": cmdCode, "bridge": cmdBridge, "say": cmdSay, "fault": cmdFault, "sees": cmdSees, "printable": cmdPrintable,
+			"code": cmdCode, "bridge": cmdBridge, "say": cmdSay, "fault": cmdFault, "sees": cmdSees, "took": cmdTook, "printable": cmdPrintable,
 		},
 	})
 }
@@ -120,6 +121,21 @@ func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	_, err = ts.Value(simKey{}).(*stage).sim.AddFault(sim.Fault{On: args[:1], Do: "ret", Ret: ret})
 	ts.Check(err)
+}
+
+func cmdTook(ts *testscript.TestScript, _ bool, args []string) {
+	var has []string
+	for _, e := range ts.Value(simKey{}).(*stage).sim.Sent() {
+		what := e.Content
+		if e.Media != nil {
+			what = strconv.FormatInt(e.Media.Size, 10)
+		}
+		if e.Type == args[0] && what == args[1] {
+			return
+		}
+		has = append(has, e.Type+" "+what)
+	}
+	ts.Fatalf("WeChat has %q", has)
 }
 
 // cmdSees leaves what was printed in the file watched.

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,7 +20,7 @@ import (
 // sendCmd publishes one command.
 type sendCmd struct {
 	To        []string      `help:"Recipient: a name, or id:…, remark:…, nickname:…, alias:… or room:…. Several give one delivery each." required:"" sep:"none" placeholder:"WHO" env:"-"`
-	Text      string        `help:"Text to send." xor:"content" env:"-"`
+	Text      string        `help:"Text to send; - reads it from standard input." xor:"content" env:"-"`
 	Image     string        `help:"Picture to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
 	File      string        `help:"File to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
 	Video     string        `help:"Video to send." type:"existingfile" xor:"content" placeholder:"FILE" env:"-"`
@@ -30,22 +33,33 @@ type sendCmd struct {
 	Wait      bool          `help:"Print each record and wait for the final one; exit code 0 only if it was sent." env:"-"`
 
 	clientFlags `embed:""`
+
+	upload string // a file that is too large for a command
 }
 
 // Help is the long help text of the command.
 func (sendCmd) Help() string {
 	return `Example:
   wechat-bridge send --to filehelper --text "hello" --wait
-  wechat-bridge send --to room:Team --text "lunch?" --mention all`
+  wechat-bridge send --to room:Team --text "lunch?" --mention all
+  date | wechat-bridge send --to filehelper --text -`
 }
 
 // Run stores the command and, if asked, waits for what becomes of it.
 func (c *sendCmd) Run(t *terminal) error {
-	body, err := c.command()
+	body, err := c.command(t.in)
 	if err != nil {
 		return usageError{err}
 	}
 	return c.with(t, func(ctx context.Context, client *broker.Client) error {
+		if c.upload != "" {
+			if err := c.put(t.ctx, client); err != nil {
+				return err
+			}
+			again, cancel := c.within(t) // the time limit is for answers, not for the upload
+			defer cancel()
+			ctx = again
+		}
 		receipt, err := client.Send(ctx, c.Account, "", body)
 		if err != nil {
 			return err
@@ -82,7 +96,22 @@ func (c *sendCmd) follow(ctx context.Context, t *terminal, client *broker.Client
 
 // command writes the JSON of the contract and checks it as the bridge will, so
 // that what is wrong is told here. An id is made if there is none.
-func (c *sendCmd) command() ([]byte, error) {
+func (c *sendCmd) command(in io.Reader) ([]byte, error) {
+	if c.Title != "" && c.Link == "" {
+		return nil, errors.New("--title: it goes with --link")
+	}
+	if c.Text == "-" {
+		text, err := io.ReadAll(io.LimitReader(in, maxInline+1))
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("--text: standard input cannot be read: %w", err)
+		case len(text) > maxInline:
+			return nil, fmt.Errorf("--text: standard input has more than %d bytes; send it as a --file", maxInline)
+		}
+		if c.Text = strings.TrimRight(string(text), "\r\n"); c.Text == "" {
+			return nil, errors.New("--text: standard input is empty")
+		}
+	}
 	if c.ID == "" {
 		c.ID = newID()
 	}
@@ -110,25 +139,31 @@ func (c *sendCmd) command() ([]byte, error) {
 		return nil, err
 	}
 	if _, rejected := wire.ParseCommand(body, ""); rejected != nil {
-		return nil, fmt.Errorf("--%s: %w", strings.ReplaceAll(rejected.Field, "_", "-"), rejected)
+		return nil, fmt.Errorf("%s%w", flagOf(rejected.Field), rejected)
 	}
 	return body, nil
 }
 
+// flagOf names the flag that a field of the command comes from.
+func flagOf(field string) string {
+	name, _, _ := strings.Cut(field, ".")
+	name, _, _ = strings.Cut(name, "[")
+	if name == "" {
+		return ""
+	}
+	return "--" + strings.ReplaceAll(name, "_", "-") + ": "
+}
+
 func (c *sendCmd) content() (map[string]any, error) {
-	media := []struct{ kind, path string }{{"image", c.Image}, {"file", c.File}, {"video", c.Video}}
-	for _, m := range media {
+	for _, m := range []struct{ kind, path string }{{"image", c.Image}, {"file", c.File}, {"video", c.Video}} {
 		if m.path == "" {
 			continue
 		}
-		data, err := os.ReadFile(m.path)
+		media, err := c.media(m.path)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--%s: %w", m.kind, err)
 		}
-		if len(data) > maxInline {
-			return nil, fmt.Errorf("%s has %d bytes; a command takes at most %d: put it into wechat_uploads with `nats object put` and send {\"object\":…}", m.path, len(data), maxInline)
-		}
-		return map[string]any{m.kind: map[string]any{"data": data, "name": filepath.Base(m.path)}}, nil
+		return map[string]any{m.kind: media}, nil
 	}
 	switch {
 	case c.Link != "":
@@ -140,8 +175,58 @@ func (c *sendCmd) content() (map[string]any, error) {
 }
 
 // maxInline is what fits into a command of 960 KiB as base64, with room for
-// the rest.
+// the rest. What is larger goes through wechat_uploads.
 const maxInline = 700 << 10
+
+// media is a file as the contract's JSON has it.
+func (c *sendCmd) media(path string) (map[string]any, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Base(path)
+	switch {
+	case info.Size() == 0:
+		return nil, fmt.Errorf("%s is empty", path)
+	case info.Size() > maxInline:
+		c.upload = path
+		object, err := objectName(path)
+		return map[string]any{"object": object, "name": name}, err
+	}
+	data, err := os.ReadFile(path)
+	return map[string]any{"data": data, "name": name}, err
+}
+
+// objectName is where a large file rests. It follows the content: the same
+// command again is the same one, another file with that id a conflict.
+func objectName(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, file); err != nil {
+		return "", err
+	}
+	return "send/" + hex.EncodeToString(sum.Sum(nil)[:16]), nil
+}
+
+func (c *sendCmd) put(ctx context.Context, client *broker.Client) error {
+	object, err := objectName(c.upload)
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(c.upload)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	if err := client.Upload(ctx, object, file); err != nil {
+		return fmt.Errorf("put %s into wechat_uploads: %w", c.upload, err)
+	}
+	return nil
+}
 
 // recipients reads the prefix of each name; a bare name stays one.
 func recipients(names []string) any {

@@ -15,8 +15,8 @@ import (
 
 // simCmd runs the simulated servers alone.
 type simCmd struct {
-	Listen    string        `help:"Address of the TLS port that plays all of WeChat's hosts." default:"127.0.0.1:8443" placeholder:"HOST:PORT" env:"-"`
-	Control   string        `help:"Address of the control API (loopback only)." default:"127.0.0.1:8081" placeholder:"HOST:PORT" env:"-"`
+	Listen    string        `help:"Address of the TLS port that plays all of WeChat's hosts." default:"127.0.0.1:8443" env:"-"`
+	Control   string        `help:"Address of the control API (loopback only)." default:"127.0.0.1:8081" env:"-"`
 	CAFile    string        `name:"ca-file" help:"Where the CA certificate is written, its key beside it (.key); if both are there, they are used." default:"./wechat-sim-ca.pem" type:"path" env:"-"`
 	Transport string        `help:"Which of WeChat's protocols to play." enum:"webwx" default:"webwx" env:"-"`
 	AutoLogin bool          `name:"auto-login" help:"Play the phone: scan and confirm at once." env:"-"`
@@ -115,8 +115,8 @@ func (c simCmd) greet(t *terminal, s *sim.Server, script *sim.Script) {
 	fmt.Fprintf(t.out, "%s https://%s\n", t.say("Simulated WeChat:", "模拟微信服务器："), s.Addr())
 	fmt.Fprintf(t.out, "%s http://%s/sim/v1/state\n", t.say("Control API:     ", "控制接口：      "), s.ControlAddr())
 	fmt.Fprintf(t.out, "%s %s\n", t.say("CA certificate:  ", "CA 证书：       "), c.CAFile)
-	fmt.Fprintf(t.out, "%s\n  wechat-bridge run --wechat-endpoint https://%s --wechat-ca %s\n",
-		t.say("Next, in another terminal:", "接下来，在另一个终端运行："), s.Addr(), c.CAFile)
+	fmt.Fprintf(t.out, t.say("Next, in another terminal:\n  wechat-bridge run --wechat-endpoint https://%s --wechat-ca %s\n",
+		"接下来，在另一个终端运行：\n  wechat-bridge run --wechat-endpoint https://%s --wechat-ca %s\n"), s.Addr(), c.CAFile)
 	if !c.AutoLogin && (script == nil || script.AutoLogin == "" || script.AutoLogin == sim.AutoNever) {
 		fmt.Fprintf(t.out, "%s\n  curl -X POST http://%s/sim/v1/scan && curl -X POST http://%s/sim/v1/confirm\n",
 			t.say("and, when it shows a QR code, play the phone:", "出现二维码后，模拟手机扫码并确认："), s.ControlAddr(), s.ControlAddr())

@@ -73,10 +73,6 @@ func (c *statusCmd) print(t *terminal, status wire.Status) error {
 		return printJSON(t, status)
 	}
 	conn := status.Connection
-	name := "-"
-	if conn.Identity != nil {
-		name = wire.Printable(conn.Identity.Name, 64)
-	}
 	row := func(en, zh, value string) {
 		if value != "" {
 			fmt.Fprintf(t.out, "%s %s\n", pad(t.say(en, zh), 12), value)
@@ -86,12 +82,12 @@ func (c *statusCmd) print(t *terminal, status wire.Status) error {
 	row("account", "账号", wire.Printable(conn.Account+" ("+conn.Transport, 80)+simulated(t, conn)+")")
 	row("state", "状态", word(conn.State)+t.say(" since ", "，自 ")+conn.Since.Local().Format(time.DateTime))
 	row("sending", "发送", word(conn.Sending))
-	row("logged in", "登录身份", name)
+	row("logged in", "登录身份", identity(t, conn))
 	row("waiting", "等待中", fmt.Sprintf("%d", conn.Backlog.Messages))
 	row("pace", "节奏", paceWords(t, conn.Pace))
 	if conn.Reason != nil {
 		row("reason", "原因", wire.Printable(conn.Reason.Code, 60)+": "+wire.Printable(t.say(conn.Reason.Message, conn.Reason.MessageZH), 400))
-		row("fix", "处理", wire.Printable(t.say(conn.Reason.Fix, conn.Reason.FixZH), 400))
+		row("fix", "处理", wire.Printable(t.fix(conn), 400))
 	}
 	row("you", "需要你", wire.Printable(t.action(conn.UserAction), 200))
 	if conn.RetryAt != nil {
@@ -125,6 +121,19 @@ func paceWords(t *terminal, p wire.Pace) string {
 		words += fmt.Sprintf(t.say("; nothing before %s", "；%s 前不发送"), clock(p.ClosedUntil))
 	}
 	return words
+}
+
+// identity is who is logged in, or who was.
+func identity(t *terminal, conn wire.Connection) string {
+	if conn.Identity == nil {
+		return "-"
+	}
+	name := wire.Printable(conn.Identity.Name, 64)
+	switch conn.State {
+	case wire.StateConnected, wire.StateReconnecting, wire.StateConnecting:
+		return name
+	}
+	return fmt.Sprintf(t.say("- (last: %s)", "-（上次：%s）"), name)
 }
 
 func simulated(t *terminal, conn wire.Connection) string {

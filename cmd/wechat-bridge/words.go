@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf16"
+
+	"wechat-bridge/bridge/wire"
 )
 
 // chinese are the words of the contract for people who read Chinese; scripts
@@ -48,6 +50,15 @@ func (t *terminal) action(name string) string {
 		return ""
 	}
 	return name
+}
+
+// fix is what a person can do about a reason, where a person is needed: else
+// it contradicts that nothing has to be done.
+func (t *terminal) fix(c wire.Connection) string {
+	if c.Reason == nil || c.UserAction == "" || c.UserAction == "none" || c.UserAction == "wait" {
+		return ""
+	}
+	return t.say(c.Reason.Fix, c.Reason.FixZH)
 }
 
 // pad fills a label up to a width on the screen, where a Chinese character
