@@ -19,7 +19,7 @@ import (
 
 // randomNights is how many scripts the suite plays; BRIDGE_NIGHTS says
 // otherwise, and BRIDGE_NIGHT_SEED which the first one is.
-const randomNights = 40
+const randomNights = 24
 
 func fromEnv(t *testing.T, name string, otherwise uint64) uint64 {
 	t.Helper()
