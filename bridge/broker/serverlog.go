@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -69,11 +70,12 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 // write drops lines of a kind that was written within the minute, and says
 // with the next one how many.
 func (l *serverLog) write(level zerolog.Level, format string, v []any) {
+	kind := clientPrefix.ReplaceAllString(format, "")
 	l.mu.Lock()
-	r := l.seen[format]
+	r := l.seen[kind]
 	if r == nil {
 		r = &repeat{}
-		l.seen[format] = r
+		l.seen[kind] = r
 	}
 	if !r.at.IsZero() && time.Since(r.at) < logEvery {
 		r.more++
@@ -87,5 +89,14 @@ func (l *serverLog) write(level zerolog.Level, format string, v []any) {
 	if more > 0 {
 		line = line.Int("more", more)
 	}
-	line.Msgf(format, v...)
+	if kind == format {
+		line.Msgf(format, v...)
+		return
+	}
+	what, _, _ := strings.Cut(kind, "%")
+	line.Str("detail", fmt.Sprintf(format, v...)).Msg(strings.TrimRight(what, " -:,"))
 }
+
+// clientPrefix is what the server puts into the format of a line about a client:
+// without it such lines are of one kind, whoever the client is.
+var clientPrefix = regexp.MustCompile(`^\S+ - [a-z]+:[0-9]+(?: - "(?:[^"\\]|\\.)*")* - `)

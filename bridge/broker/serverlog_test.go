@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -31,6 +32,22 @@ func TestServerLogOfAStorm(t *testing.T) {
 		l.Fatalf("no %s", "port")
 		if reason := <-l.fatal; reason != "no port" {
 			t.Fatalf("fatal %q", reason)
+		}
+	})
+}
+
+// Lines about clients are of one kind, whoever the client is and whatever it
+// calls itself.
+func TestServerLogOfManyClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		l := newServerLog(zerolog.New(&out).Level(zerolog.InfoLevel))
+		for i := range 100 {
+			l.Errorf(fmt.Sprintf(`127.0.0.1:%d - cid:%d - "v1:go:a \"b\" - c" - "GUEST/user:guest" - Publish Violation - Subject %%q`, 1000+i, i), "x.y")
+		}
+		if n := strings.Count(out.String(), "\n"); n != 1 || len(l.seen) != 1 ||
+			!strings.Contains(out.String(), `"message":"Publish Violation - Subject"`) || !strings.Contains(out.String(), `cid:0`) {
+			t.Fatalf("%d lines of %d kinds:\n%s", n, len(l.seen), &out)
 		}
 	})
 }

@@ -65,7 +65,7 @@ func newAccount(opts Options, rng *rand.Rand, l *ledger) *account {
 		people: make(map[string]*person, len(w.People)), rooms: make(map[string]*room, len(w.Rooms)),
 		wake: make(chan struct{}), devices: make(map[string]bool), asked: make(map[string]string),
 		deduped: make(map[string]string)}
-	_ = rng.Int64N(1_000_000_000) // seeds of stored scripts count on a draw here
+	_ = rng.Int64N(1_000_000_000)                                          // seeds of stored scripts count on a draw here
 	a.uin = 1_000_000_000 + int64(stableNumber(w.Self.Name)%1_000_000_000) // the same person after a restart
 	a.msgID = 1_000_000_000_000_000_000 + rng.Uint64N(1_000_000_000_000_000_000)
 	a.keyBase = 600_000_000 + rng.Uint64N(100_000_000)

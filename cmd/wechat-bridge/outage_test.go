@@ -1,12 +1,15 @@
 package main
 
 import (
+	"fmt"
 	"net"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 
 	"wechat-bridge/bridge/sim"
 )
@@ -74,5 +77,34 @@ func TestRefusedAccount(t *testing.T) {
 	failing(t, exitFailed, []string{"only a forced login"}, "login", "--nats", url)
 	if st := b.sim.State(); st.Logins != 1 {
 		t.Errorf("%d logins: more make a restriction worse", st.Logins)
+	}
+}
+
+// What a guest is refused, over and over, is a few lines of the log.
+func TestRefusedGuestsAreAFewLines(t *testing.T) {
+	t.Parallel()
+	w := newBench(t, sim.Options{}).run()
+	before := strings.Count(w.err.String(), "Violation")
+	for i := range 60 {
+		nc, err := nats.Connect(w.url, nats.Name("guest"), nats.NoReconnect())
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := make(chan error, 1)
+		nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { refused <- err })
+		if err := nc.Publish(fmt.Sprintf("wechat.outbox.x%d", i), nil); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-refused:
+		case <-time.After(patience):
+			t.Fatal("nobody refused it")
+		}
+		nc.Close()
+	}
+	w.signal(t, syscall.SIGTERM)
+	w.endsWith(t, exitGood)
+	if n := strings.Count(w.err.String(), "Violation") - before; n < 1 || n > 8 {
+		t.Errorf("%d lines for 60 refusals:\n%s", n, w.err)
 	}
 }
