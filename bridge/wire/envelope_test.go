@@ -49,7 +49,7 @@ var golden = []struct {
 		FinishedAt: &one, StreamSeq: 19,
 	}), &Delivery{}},
 	{"delivery-corrected", delivery(Delivery{
-		Account: "default", ID: "order-42", State: Corrected, Was: Sent, Attempt: 2, StreamSeq: 17, Deliveries: 3,
+		Account: "default", ID: "order-42", State: Corrected, Was: Sent, Attribution: Inferred, NoticeID: "7232", Attempt: 2, StreamSeq: 17, Deliveries: 3,
 	}), &Delivery{}},
 	{"connection", func() ([]byte, error) {
 		return SealConnection(Connection{

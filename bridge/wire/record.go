@@ -47,16 +47,25 @@ func (s State) Final() bool {
 	return false
 }
 
+// Inferred is the attribution of a finding that fits several deliveries.
+const Inferred = "inferred"
+
 // Delivery is the data of a wechat.delivery record. Each record repeats what
 // the decision about the next one needs, so that the last one is enough.
 type Delivery struct {
-	Account string          `json:"account"`
-	ID      string          `json:"id"`
-	State   State           `json:"state"`
-	Final   bool            `json:"final"`
-	Was     State           `json:"was,omitempty"` // of a corrected record
-	Attempt int             `json:"attempt"`
-	To      json.RawMessage `json:"to,omitempty"` // as the user wrote it
+	Account string `json:"account"`
+	ID      string `json:"id"`
+	State   State  `json:"state"`
+	Final   bool   `json:"final"`
+	Was     State  `json:"was,omitempty"` // of a corrected record: the state of the final one
+	// Attribution is inferred where a corrected record may be about another
+	// delivery to the same chat.
+	Attribution string `json:"attribution,omitempty"`
+	// NoticeID is the message id of the system message that a corrected record
+	// stems from.
+	NoticeID string          `json:"notice_id,omitempty"`
+	Attempt  int             `json:"attempt"`
+	To       json.RawMessage `json:"to,omitempty"` // as the user wrote it
 	// MessageID is WeChat's own id of the message.
 	MessageID         string     `json:"message_id,omitempty"`
 	Class             string     `json:"class,omitempty"`
