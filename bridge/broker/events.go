@@ -1,12 +1,9 @@
 package broker
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
-
-	"github.com/nats-io/nats.go/jetstream"
 
 	"wechat-bridge/bridge/wire"
 )
@@ -37,37 +34,10 @@ func (e *Events) Publish(ctx context.Context, ev wire.Stored) (fresh bool, err e
 // Newest gives the MsgIDs of the account's events among the newest n of the
 // stream, oldest first.
 func (e *Events) Newest(ctx context.Context, n int) (ids []string, err error) {
-	ctx, cancel := withDeadline(ctx, sweepTimeout)
-	defer cancel()
-	js, stream := e.a.conn.JS, e.a.Broker.Events()
-	s, err := js.Stream(ctx, stream)
-	if err != nil {
-		return nil, fmt.Errorf("look at %s: %w", stream, err)
-	}
-	state := s.CachedInfo().State
-	cons, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
-		FilterSubject: e.a.EventSubject(e.a.name, "*"), HeadersOnly: true, MemoryStorage: true,
-		AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: sweepTimeout,
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: max(state.FirstSeq, state.LastSeq-min(uint64(n), state.LastSeq)+1, 1),
+	err = e.a.conn.newest(ctx, e.a.Broker.Events(), e.a.EventSubject(e.a.name, "*"), n, true, func(m wire.Stored) {
+		ids = append(ids, trimAccount(e.a.name, m.MsgID))
 	})
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", stream, err)
-	}
-	defer func() { _ = js.DeleteConsumer(context.WithoutCancel(ctx), stream, cons.CachedInfo().Name) }() // it ends by itself, too
-	for left := int(cons.CachedInfo().NumPending); left > 0; {
-		batch, err := cons.Fetch(min(left, sweepBatch), jetstream.FetchContext(ctx))
-		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", stream, err)
-		}
-		for m := range batch.Messages() {
-			ids = append(ids, trimAccount(e.a.name, m.Headers().Get(wire.HeaderMsgID)))
-			left--
-		}
-		if err := cmp.Or(batch.Error(), ctx.Err()); err != nil {
-			return nil, fmt.Errorf("read %s: %w", stream, err)
-		}
-	}
-	return ids, nil
+	return ids, err
 }
 
 func trimAccount(account, id string) string { return strings.TrimPrefix(id, account+"/") }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -84,6 +85,25 @@ func (l *Ledger) AppendAll(ctx context.Context, recs []wire.Stored) (stored bool
 		return false, fmt.Errorf("%d records: %w", len(recs), err)
 	}
 	return true, nil
+}
+
+// Newest gives the records of all keys since a moment, oldest first, as far as
+// they are among the newest n of the stream.
+func (l *Ledger) Newest(ctx context.Context, since time.Time, n int) (records []wire.Stored, err error) {
+	status := l.a.Status()
+	s, err := l.a.conn.JS.Stream(ctx, status)
+	if err != nil {
+		return nil, fmt.Errorf("look at %s: %w", status, err)
+	}
+	if s.CachedInfo().State.LastTime.Before(since) {
+		return nil, nil
+	}
+	err = l.a.conn.newest(ctx, status, l.a.DeliverySubject(l.a.name, "*"), n, false, func(m wire.Stored) {
+		if !m.At.Before(since) {
+			records = append(records, m)
+		}
+	})
+	return records, err
 }
 
 func (l *Ledger) subject(key string) (string, error) {
