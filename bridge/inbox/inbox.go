@@ -29,6 +29,10 @@ type Config struct {
 	MediaTimeout time.Duration
 	// Downloads is how many media are fetched at once; default 4.
 	Downloads int
+	// Notice hears of each system message in a chat, after it is stored and
+	// before its cursor is saved, and again when WeChat tells it again. It must
+	// not block for long. An error has the batch given again. May be nil.
+	Notice func(context.Context, wechat.Event) error
 	// Raw adds WeChat's own form to each message.
 	Raw bool
 	Log zerolog.Logger

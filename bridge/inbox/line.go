@@ -22,7 +22,12 @@ type line struct {
 }
 
 func (i *Inbox) store(ctx context.Context, events []wechat.Event) error {
-	events = i.fresh(events)
+	events, again := i.fresh(events)
+	for _, e := range again { // a crash may have come between the event and what it means
+		if err := i.notice(ctx, e); err != nil {
+			return err
+		}
+	}
 	if len(events) == 0 {
 		return nil
 	}
@@ -42,19 +47,30 @@ func (i *Inbox) store(ctx context.Context, events []wechat.Event) error {
 }
 
 // fresh leaves out what is stored already, and gives those without an id one.
-func (i *Inbox) fresh(events []wechat.Event) []wechat.Event {
-	var out []wechat.Event
+func (i *Inbox) fresh(events []wechat.Event) (out, again []wechat.Event) {
 	ids := map[string]bool{}
 	for _, e := range events {
 		e = identified(e)
-		if ids[e.ID] || i.known.has(wire.Key(e.ID)) {
+		if ids[e.ID] {
+			continue
+		}
+		if i.known.has(wire.Key(e.ID)) {
+			again = append(again, e)
 			continue
 		}
 		ids[e.ID] = true
 		out = append(out, e)
 	}
 	i.media.keepOnly(ids)
-	return out
+	return out, again
+}
+
+// notice tells of a system message that is stored.
+func (i *Inbox) notice(ctx context.Context, e wechat.Event) error {
+	if i.cfg.Notice == nil || e.Message == nil || e.Message.Kind != wechat.Notice {
+		return nil
+	}
+	return i.cfg.Notice(ctx, e)
 }
 
 func (l *line) add(e wechat.Event) {
@@ -111,6 +127,9 @@ func (l *line) put(e wechat.Event, m *medium) {
 	l.in.media.drop(e.ID)
 	if fresh && m != nil {
 		l.in.stats.medium(l.in.cfg.Log, m)
+	}
+	if err := l.in.notice(l.ctx, e); err != nil {
+		l.fail(fmt.Errorf("act upon a notice: %w", err))
 	}
 }
 
