@@ -150,7 +150,7 @@ func (i *memoryInlet) Waits(_ context.Context, seq uint64) (there bool, err erro
 	return there, err
 }
 
-// Last, Append and AppendAll are the ledger of records.
+// Last, Append, AppendAll and Newest are the ledger of records.
 func (l *life) Last(_ context.Context, key string) (got wire.Stored, err error) {
 	err = l.do(func() error {
 		if n := l.ledger[key]; n > 0 {
@@ -167,6 +167,18 @@ func (l *life) Append(ctx context.Context, rec wire.Stored) (seq uint64, stored 
 		seq = l.ledgerPlace(rec.Token)
 	}
 	return seq, stored, err
+}
+
+func (l *life) Newest(_ context.Context, since time.Time, n int) (got []wire.Stored, err error) {
+	err = l.do(func() error {
+		for _, r := range l.records[max(0, len(l.records)-n):] {
+			if !r.At.Before(since) {
+				got = append(got, r)
+			}
+		}
+		return nil
+	})
+	return got, err
 }
 
 func (l *life) ledgerPlace(key string) uint64 {

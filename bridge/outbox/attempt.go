@@ -128,19 +128,26 @@ func throttles(v classifier.Verdict) float64 {
 	return 0
 }
 
+// slowDown lowers the pace if a verdict says that it is too high; tries are
+// those in a row.
+func (c *courier) slowDown(v classifier.Verdict, now time.Time, tries int) {
+	if by := throttles(v); by > 0 {
+		c.pace.throttled(now, delay(v, tries, rand.Float64()), by)
+		c.keepPace()
+	}
+}
+
 // send hands the message to WeChat and writes what became of it.
 func (c *courier) send(d *delivery, out wechat.Outgoing, sender wechat.Sender, report func(classifier.Verdict)) (outcome, bool) {
 	start := time.Now()
+	c.corrector.begin(d, start)
 	receipt, err := sender.Send(c.work, out)
 	now := time.Now()
 	v := ours(classifier.JudgeError(err), out.Media, d.source)
 	report(v)
 	a := attempt{verdict: v, took: now.Sub(start), report: d.Report, stopped: err != nil && c.work.Err() != nil}
 	n, p := decideNext(d.prog, a)
-	if by := throttles(v); by > 0 {
-		c.pace.throttled(now, delay(v, d.tries, rand.Float64()), by)
-		c.keepPace()
-	}
+	c.slowDown(v, now, d.tries)
 	base := d.base(c.cfg.Account, c.cfg.Epoch)
 	var rec wire.Delivery
 	var wait time.Duration
@@ -172,6 +179,7 @@ func (c *courier) concluded(d *delivery, rec wire.Delivery, p progress, wait tim
 	case seq == 0:
 		return outcome{}, true
 	}
+	c.corrector.after(c.work, d, &rec)
 	if rec.State.Final() {
 		return outcome{what: done, state: rec.State}, false
 	}

@@ -12,13 +12,14 @@ import (
 // state; what waits for NATS, the pace or WeChat runs beside it and comes back
 // as a function to be called there.
 type courier struct {
-	cfg     Config
-	chain   *chain
-	lists   *lists
-	expirer *expirer
-	counts  *counts
-	pace    *pacer
-	log     zerolog.Logger
+	cfg       Config
+	chain     *chain
+	lists     *lists
+	expirer   *expirer
+	counts    *counts
+	pace      *pacer
+	corrector *corrector
+	log       zerolog.Logger
 
 	events chan func()
 	closed chan struct{}   // the loop is over: nobody reads events
@@ -56,13 +57,15 @@ type held struct {
 }
 
 func newCourier(cfg Config, ch *chain, ls *lists, ex *expirer, counts *counts) *courier {
-	return &courier{
+	c := &courier{
 		cfg: cfg, chain: ch, lists: ls, expirer: ex, counts: counts, pace: newPacer(cfg.Pace, cfg.Memory),
 		log:    cfg.Log,
 		events: make(chan func()), closed: make(chan struct{}), shut: make(chan struct{}, 1),
 		lanes: map[string]*lane{}, queues: map[string]*queue{}, held: map[held]*delivery{},
 		window: make(chan struct{}, windowSize), slots: make(chan struct{}, loadsAtOnce),
 	}
+	c.corrector = newCorrector(cfg, ch, c.slowDown)
+	return c
 }
 
 func (c *courier) run(ctx context.Context) error {
@@ -73,6 +76,9 @@ func (c *courier) run(ctx context.Context) error {
 	c.gen = c.cfg.Peers.Generation()
 	if persist(ctx, c.log, "read the day's sends", func() error { return c.pace.load(ctx, time.Now()) }) != nil {
 		return nil // the context has ended
+	}
+	if c.corrector.load(ctx) != nil {
+		return nil
 	}
 	c.jobs.Go(c.watchGate)
 	c.jobs.Go(c.openParking)

@@ -159,6 +159,7 @@ func (c *courier) turn(d *delivery) (o outcome) {
 			case err != nil || at == posLost:
 				return c.abandon(d, err)
 			case at == posDone:
+				c.corrector.after(c.work, d, &last.Delivery)
 				return ended(&last, d.command())
 			}
 			pos = at
@@ -211,6 +212,7 @@ func (c *courier) end(d *delivery, rec wire.Delivery) outcome {
 		d.rec = 0
 		return outcome{what: repeat}
 	}
+	c.corrector.after(c.work, d, &rec)
 	return outcome{what: done, state: rec.State}
 }
 

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func (s sender) Send(ctx context.Context, out wechat.Outgoing) (wechat.Receipt, 
 	if answer != nil {
 		return wechat.Receipt{}, answer
 	}
-	return wechat.Receipt{MessageID: fmt.Sprint("m", out.ClientID), Peer: out.To}, nil
+	return wechat.Receipt{MessageID: cmp.Or(out.Revoke, fmt.Sprint("m", out.ClientID)), Peer: out.To}, nil
 }
 
 // lost is an answer that did not come: WeChat may have the message.

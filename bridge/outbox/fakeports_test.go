@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -56,6 +57,18 @@ func (p *proc) AppendAll(_ context.Context, recs []wire.Stored) (stored bool, er
 		return nil
 	})
 	return stored, err
+}
+
+func (p *proc) Newest(_ context.Context, since time.Time, n int) (got []wire.Stored, err error) {
+	err = p.call("ledger.newest", func() error {
+		for _, chain := range p.w.ledger {
+			got = append(got, chain...)
+		}
+		got = slices.DeleteFunc(got, func(s wire.Stored) bool { return s.At.Before(since) || s.Seq+uint64(n) <= p.w.records })
+		slices.SortFunc(got, func(a, b wire.Stored) int { return cmp.Compare(a.Seq, b.Seq) })
+		return nil
+	})
+	return got, err
 }
 
 func (w *world) noKey(key string) bool { return w.refuse != "" && strings.HasPrefix(key, w.refuse) }

@@ -9,6 +9,7 @@ package outbox
 import (
 	"context"
 	"io"
+	"time"
 
 	"wechat-bridge/bridge/wechat"
 	"wechat-bridge/bridge/wire"
@@ -43,6 +44,9 @@ type Ledger interface {
 	Append(ctx context.Context, rec wire.Stored) (seq uint64, stored bool, err error)
 	// AppendAll writes all or nothing (at most 200 records).
 	AppendAll(ctx context.Context, recs []wire.Stored) (stored bool, err error)
+	// Newest gives the records of all keys since a moment, oldest first, as far
+	// as they are among the newest n of the stream.
+	Newest(ctx context.Context, since time.Time, n int) ([]wire.Stored, error)
 }
 
 // Buffer is WECHAT_OUTBOX: accepted deliveries that wait for the courier.
