@@ -101,7 +101,7 @@ func (r *rig) chain(key string) string {
 func (r *rig) entries() []verify.Entry {
 	var out []verify.Entry
 	for _, e := range r.sim.Sent() {
-		out = append(out, verify.Entry{Seq: e.Seq, ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID})
+		out = append(out, verify.Entry{Seq: e.Seq, ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID, Notice: e.Notice})
 	}
 	return out
 }

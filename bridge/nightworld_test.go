@@ -265,7 +265,7 @@ func (w *nightWorld) reckon(ambiguous int) verify.Report {
 	in := verify.Input{Commands: w.commands, Told: w.told, MaxAmbiguous: ambiguous}
 	w.mu.Unlock()
 	for _, e := range w.sim.Sent() {
-		in.Ledger = append(in.Ledger, verify.Entry{Seq: e.Seq, ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID})
+		in.Ledger = append(in.Ledger, verify.Entry{Seq: e.Seq, ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID, Notice: e.Notice})
 	}
 	w.nats.mu.Lock()
 	defer w.nats.mu.Unlock()

@@ -260,7 +260,7 @@ func (d *demo) table(ledger []sim.Entry) {
 func (d *demo) check(ctx context.Context, ledger []sim.Entry) (verify.Report, error) {
 	in := verify.Input{Told: d.told, Stored: d.heard, MaxAmbiguous: d.doubts}
 	for _, e := range ledger {
-		in.Ledger = append(in.Ledger, verify.Entry{Seq: int(e.Seq), ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID})
+		in.Ledger = append(in.Ledger, verify.Entry{Seq: int(e.Seq), ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID, Notice: e.Notice})
 	}
 	for _, s := range d.sends {
 		in.Commands = append(in.Commands, verify.Command{Account: "default", ID: s.id, StreamSeq: s.receipt.Seq, To: s.toID, Digest: verify.Digest(s.text)})

@@ -178,7 +178,7 @@ func (b *bench) judge(w *worker, ambiguous int) verify.Report {
 	b.t.Helper()
 	in := verify.Input{Commands: b.commands, Records: b.finals(w), MaxAmbiguous: ambiguous}
 	for _, e := range b.sim.Sent() {
-		in.Ledger = append(in.Ledger, verify.Entry{Seq: e.Seq, ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID})
+		in.Ledger = append(in.Ledger, verify.Entry{Seq: e.Seq, ToID: e.ToID, To: e.To, Type: e.Type, Content: e.Content, ClientMsgID: e.ClientMsgID, MsgID: e.MsgID, Notice: e.Notice})
 	}
 	report := verify.Check(in)
 	if !report.OK() {

@@ -26,6 +26,9 @@ func (r *Report) judge(c *chain) {
 	if denies(state) && n > 0 && !c.ambiguous() {
 		r.Contradicted = append(r.Contradicted, fmt.Sprintf("%s is %s by its record, and WeChat got it (entry %d).", c, state, c.entries[0].Seq))
 	}
+	if c.refused() && !slices.ContainsFunc(c.entries, func(e Entry) bool { return e.Notice != "" }) {
+		r.Contradicted = append(r.Contradicted, fmt.Sprintf("%s is corrected after a notice, and WeChat said nothing about it.", c))
+	}
 	r.Misdelivered = append(r.Misdelivered, misdelivered(c)...)
 	if c.ambiguous() {
 		r.Ambiguous = append(r.Ambiguous, fmt.Sprintf("%s ended as %s, and WeChat got it %d times.", c, orNone(state), n))
@@ -39,6 +42,14 @@ func denies(s wire.State) bool {
 		return true
 	}
 	return false
+}
+
+// refused reports whether a correction says that this very delivery was refused
+// in the chat.
+func (c *chain) refused() bool {
+	return slices.ContainsFunc(c.records, func(r *Record) bool {
+		return r.State == wire.Corrected && r.NoticeID != "" && r.Attribution != wire.Inferred
+	})
 }
 
 // got reports whether WeChat has what a sent record names.
@@ -59,6 +70,8 @@ func finals(c *chain) (wrong []string) {
 	after := c.records[slices.IndexFunc(c.records, func(r *Record) bool { return r == c.finals[0] })+1:]
 	if len(after) > 1 || len(after) == 1 && after[0].State != wire.Corrected {
 		wrong = append(wrong, fmt.Sprintf("%s goes on after its final record: %s.", c, states(after)))
+	} else if len(after) == 1 && (after[0].Was != c.finals[0].State || after[0].MessageID != c.finals[0].MessageID && after[0].NoticeID != "") {
+		wrong = append(wrong, fmt.Sprintf("%s is corrected, and the correction does not repeat its final record: was %s.", c, orNone(after[0].Was)))
 	}
 	if len(c.records) > len(after)+1 && slices.ContainsFunc(c.records[:len(c.records)-len(after)-1], func(r *Record) bool { return r.State == wire.Corrected }) {
 		wrong = append(wrong, fmt.Sprintf("%s was corrected before it was final.", c))

@@ -42,6 +42,7 @@ type Entry struct {
 	Content     string `json:"content"`
 	ClientMsgID string `json:"client_msg_id"`
 	MsgID       string `json:"msg_id"`
+	Notice      string `json:"notice"` // what WeChat said about it in the chat
 }
 
 // Record is one stored record of a delivery.

@@ -47,6 +47,11 @@ func messageID(id string) func(*wire.Delivery) { return func(d *wire.Delivery) {
 func marked(d *wire.Delivery)                  { d.PossibleDuplicate = true }
 func certain(d *wire.Delivery)                 { d.Certain = true }
 
+// refusedAs is a correction after a notice.
+func refusedAs(notice string) func(*wire.Delivery) {
+	return func(d *wire.Delivery) { d.Was, d.NoticeID, d.Certain = wire.Sent, notice, true }
+}
+
 // deliver is a whole honest life.
 func (r *run) deliver(id, to, text string) {
 	r.command(id, to, text)
@@ -118,6 +123,26 @@ func TestPlantedLies(t *testing.T) {
 			map[string]int{"wrong finals": 1}, "goes on after its final record: [sending]"},
 		{"corrected twice", func(r *run) { r.record("m3", 4, wire.Corrected); r.record("m3", 4, wire.Corrected) },
 			map[string]int{"wrong finals": 1}, "[corrected corrected]"},
+		{"corrected without a final record", func(r *run) {
+			r.dropRecords(func(x Record) bool { return x.ID == "m3" && x.State == wire.Sent })
+			r.record("m3", 4, wire.Corrected, refusedAs("n1"))
+			r.in.Ledger[3].Notice = "refused"
+		}, map[string]int{"wrong finals": 1}, "no final record; the last one is corrected"},
+		{"corrected twice by notices", func(r *run) {
+			r.record("m3", 4, wire.Corrected, refusedAs("n1"), messageID(r.in.Ledger[3].MsgID))
+			r.record("m3", 4, wire.Corrected, refusedAs("n2"), messageID(r.in.Ledger[3].MsgID))
+			r.in.Ledger[3].Notice = "refused"
+		}, map[string]int{"wrong finals": 1}, "[corrected corrected]"},
+		{"corrected from what it never was", func(r *run) {
+			r.record("m3", 4, wire.Corrected, func(d *wire.Delivery) { d.Was = wire.Unknown })
+		}, map[string]int{"wrong finals": 1}, "does not repeat its final record: was unknown"},
+		{"corrected with another message", func(r *run) {
+			r.record("m3", 4, wire.Corrected, refusedAs("n1"), messageID("77"))
+			r.in.Ledger[3].Notice = "refused"
+		}, map[string]int{"wrong finals": 1, "sent without ledger": 1}, "does not repeat its final record: was sent"},
+		{"corrected, and WeChat refused nothing", func(r *run) {
+			r.record("m3", 4, wire.Corrected, refusedAs("n1"), messageID(r.in.Ledger[3].MsgID))
+		}, map[string]int{"contradicted": 1}, "WeChat said nothing about it"},
 		{"corrected before it was final", func(r *run) {
 			r.command("k", "bob", "y")
 			r.record("k", r.cmd, wire.Corrected)
@@ -252,6 +277,13 @@ func TestHonestOddities(t *testing.T) {
 			r.record("u", r.cmd, wire.Unknown)
 			r.record("u", r.cmd, wire.Corrected, messageID(id), func(d *wire.Delivery) { d.Was = wire.Unknown })
 		}, 1},
+		{"refused in the chat", func(r *run) {
+			r.record("m3", 4, wire.Corrected, refusedAs("n1"), messageID(r.in.Ledger[3].MsgID))
+			r.in.Ledger[3].Notice = "refused"
+		}, 0},
+		{"refused in the chat, this one or another", func(r *run) {
+			r.record("m3", 4, wire.Corrected, refusedAs("n1"), messageID(r.in.Ledger[3].MsgID), func(d *wire.Delivery) { d.Attribution = wire.Inferred })
+		}, 0},
 		{"the same id and body again", func(r *run) { r.command("m2", "alice", "text 2") }, 0},
 		{"the same id with another body", func(r *run) { r.command("m2", "alice", "other"); r.record("m2", r.cmd, wire.Rejected) }, 0},
 		{"an id used again after it was rejected", func(r *run) {
