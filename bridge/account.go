@@ -116,7 +116,7 @@ func (w *Worker) newAccount(ctx context.Context, lease *broker.Lease) (*account,
 	a.publisher = newPublisher(a.store, w.log)
 	a.inbox = inbox.New(inbox.Config{
 		Account: w.cfg.Account, Events: ports.Events(), Media: ports.Media(),
-		MaxMedia: w.cfg.MaxMedia, Raw: w.cfg.Raw, Log: w.log,
+		MaxMedia: w.cfg.MaxMedia, Raw: w.cfg.Raw, Notice: a.notice, Log: w.log,
 	})
 	a.rememberEvents(ctx)
 	a.link, err = link.New(link.Config{
