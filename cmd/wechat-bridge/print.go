@@ -85,6 +85,9 @@ func (p printer) heartbeat(h wire.Heartbeat) string {
 func (p printer) delivery(d wire.Delivery) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s%s %s", p.label("delivery", "消息状态"), wire.Printable(d.ID, 128), p.t.word(wire.Printable(string(d.State), 20)))
+	if d.Was != "" {
+		fmt.Fprintf(&b, p.t.say(" (was %s)", "（原为%s）"), p.t.word(wire.Printable(string(d.Was), 20)))
+	}
 	if d.Attempt > 1 {
 		fmt.Fprintf(&b, p.t.say(" (attempt %d)", "（第 %d 次）"), d.Attempt)
 	}
@@ -99,6 +102,9 @@ func (p printer) delivery(d wire.Delivery) string {
 	}
 	if d.Message != "" {
 		fmt.Fprintf(&b, ": %s", wire.Printable(d.Message, 300))
+	}
+	if d.Attribution == wire.Inferred {
+		b.WriteString(p.t.say(" [this one or another to the same chat]", " [可能是同一聊天中的另一条]"))
 	}
 	if d.PossibleDuplicate {
 		b.WriteString(p.t.say(" [possible duplicate]", " [可能重复]"))

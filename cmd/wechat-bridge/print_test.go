@@ -1,0 +1,25 @@
+package main
+
+import (
+	"testing"
+
+	"wechat-bridge/bridge/wire"
+)
+
+// A correction says what it was, and whether another delivery may be meant.
+func TestACorrectionIsPrinted(t *testing.T) {
+	d := wire.Delivery{ID: "a", State: wire.Corrected, Was: wire.Sent, MessageID: "7", Code: "not_a_friend", Message: "No friend.", Attribution: wire.Inferred}
+	for lang, want := range map[string]string{
+		"en": "delivery    a corrected (was sent) as 7: not_a_friend: No friend. [this one or another to the same chat]",
+		"zh": "消息状态    a 已更正（原为已发送），微信编号 7: not_a_friend: No friend. [可能是同一聊天中的另一条]",
+	} {
+		p := printer{t: &terminal{lang: lang}}
+		if got := p.delivery(d); got != want {
+			t.Errorf("%s: %q", lang, got)
+		}
+	}
+	d.Attribution = ""
+	if got := (printer{t: &terminal{lang: "en"}}).delivery(d); got != "delivery    a corrected (was sent) as 7: not_a_friend: No friend." {
+		t.Errorf("%q", got)
+	}
+}
