@@ -18,7 +18,7 @@ const (
 	CodeTooManyRecipients = "too_many_recipients" // more than MaxRecipients
 	CodeNoContent         = "no_content"          // none of the kinds
 	CodeTwoContents       = "two_contents"        // more than one of the kinds
-	CodeEmptyText         = "empty_text"          // text of 0 characters
+	CodeEmptyText         = "empty_text"          // text of 0 characters, or of blanks only
 	CodeNoSource          = "no_source"           // a medium without bytes
 	CodeTwoSources        = "two_sources"         // a medium with more than one source
 	CodeBadBase64         = "bad_base64"          // data that is not base64

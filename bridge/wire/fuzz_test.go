@@ -108,7 +108,7 @@ func drawContent(t *rapid.T, c *Command) {
 	text := rapid.StringN(1, 50, -1)
 	switch c.Kind {
 	case KindText:
-		c.Text = text.Draw(t, "text")
+		c.Text = text.Filter(func(s string) bool { return strings.TrimSpace(s) != "" }).Draw(t, "text")
 		c.MentionAll = rapid.Bool().Draw(t, "all")
 		if !c.MentionAll && rapid.Bool().Draw(t, "some") {
 			c.Mention = rapid.SliceOfN(text, 1, 3).Draw(t, "mention")
