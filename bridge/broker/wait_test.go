@@ -88,6 +88,18 @@ func TestWaitForARepeat(t *testing.T) {
 	c.write("free", "free", again, wire.Accepted, wire.Sending, wire.Sent)
 	want("a new delivery", wait(within(t, 10*time.Second), "free", again, nil), "accepted sending sent", again.Seq)
 
+	// Of two in a row the first one's rejection is not the second one's end.
+	first, again = send(command("two", "x")), send(command("two", "x"))
+	told, ended := make(chan wire.State, 8), make(chan seen, 1)
+	go func() { ended <- wait(within(t, 10*time.Second), "two", again, told) }()
+	c = chain()
+	c.write("two", "two", first, wire.Accepted)
+	receive(t, told)
+	c.write("two", "two", first, wire.Rejected)
+	receive(t, told)
+	c.write("two", "two", again, wire.Accepted, wire.Sent)
+	want("two in a row", receive(t, ended), "accepted rejected accepted sent", again.Seq)
+
 	// One that is under way is followed from where it is.
 	for end, left := range map[wire.State]string{wire.Sent: "sending sent", wire.Rejected: "sending rejected"} {
 		id := "under-way-" + string(end)
