@@ -57,7 +57,7 @@ func demoTellsItsStoryAndLeaves(t *testing.T) {
 	for _, line := range []string{
 		`WeChat +https://127.0.0.1:844[4-9]`, `NATS +nats://127.0.0.1:42`, `connected as`,
 		`demo-1 sent`, `reconnecting`, `all kept on disk`, `connected again, without a scan`,
-		`id +to +text +became +number at WeChat`, `demo-6 +Alice +Message 6 +sent +6`,
+		`id +to +text +became +number at WeChat`, `demo-6 +Alice +Message 6 +sent +[56]`,
 		`6 published, 6 accepted by WeChat, 0 lost, 0 twice`,
 	} {
 		if !regexp.MustCompile(line).MatchString(out) {

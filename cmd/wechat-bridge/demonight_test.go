@@ -18,7 +18,7 @@ func demoTellsTheNight(t *testing.T) {
 	out := p.out.String()
 	for _, line := range []string{
 		`faults met, by kind +webwxsync 3 ×[1-9].* refuse ×[1-9]`, `log lines +[1-5]?\d \(`, `connection lost +1 time`, `alerts +2  held, back`,
-		`/healthz +·+█+·+ `, `messages out +120 published, ([1-9]\d*) kept while WeChat was away, ([1-9]\d*) replayed, 0 lost`,
+		`/healthz +·+▒*█+▒*·+ `, `messages out +120 published, ([1-9]\d*) kept while WeChat was away, ([1-9]\d*) replayed, 0 lost`,
 		` 0 twice without a word, 0 out of order`, `messages in +161 told by WeChat, 0 lost`, `new logins, QR codes +0, 0`,
 	} {
 		if !regexp.MustCompile(line).MatchString(out) {
