@@ -20,6 +20,7 @@ const (
 	proofStale = 24 * time.Hour   // an older proof says little about now
 	backlogOld = 15 * time.Minute // messages that wait for longer while nothing is sent
 	skew       = 5 * time.Second  // a proof from further ahead is none: a clock was set back
+	shortPause = time.Minute      // of the pace
 	standby    = "standby"
 )
 
@@ -192,9 +193,10 @@ func judge(f Facts, conn wire.Level, proof, now time.Time) (status, reason strin
 	return Pass, "", proof
 }
 
-// closedUntil is a time before which the pace lets nothing out; nil for none.
+// closedUntil is a time before which the pace lets nothing out; nil for none, and
+// for a pause that is short: readiness does not flap for each complaint.
 func closedUntil(c wire.Connection, now time.Time) *time.Time {
-	if at := c.Pace.ClosedUntil; at != nil && at.After(now) {
+	if at := c.Pace.ClosedUntil; at != nil && at.Sub(now) > shortPause {
 		return at
 	}
 	return nil

@@ -74,7 +74,7 @@ func TestLevels(t *testing.T) {
 			f.Connection.Sending, f.Connection.Reason = wire.SendingPaused, &wire.Reason{Code: "identity_changed"}
 		}, levels{Pass, Pass, Fail}, false, "Another person"},
 		{"the day is used up", func(f *Facts) { f.Connection.Pace.ClosedUntil = ago(-time.Hour) }, levels{Pass, Pass, Warn}, false, "used up"},
-		{"a pause that is over", func(f *Facts) { f.Connection.Pace.ClosedUntil = ago(time.Second) }, levels{Pass, Pass, Pass}, true, ""},
+		{"a short pause", func(f *Facts) { f.Connection.Pace.ClosedUntil = ago(-time.Minute) }, levels{Pass, Pass, Pass}, true, ""},
 		{"slowed", func(f *Facts) { f.Connection.Sending = wire.SendingSlowed }, levels{Pass, Pass, Warn}, true, "slower"},
 		{"ramping", func(f *Facts) { f.Connection.Sending = wire.SendingRamping }, levels{Pass, Pass, Pass}, true, ""},
 		{"sending unknown", func(f *Facts) { f.Connection.Sending = "" }, levels{Pass, Pass, Fail}, false, "not known"},
