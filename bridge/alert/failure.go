@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"regexp"
 	"strconv"
@@ -23,7 +24,8 @@ const (
 	ReasonTimeout   = "it did not answer in time"
 	ReasonCancelled = "the bridge stopped before it was done"
 	ReasonDNS       = "its name could not be resolved"
-	ReasonConnect   = "it could not be reached"
+	ReasonRefused   = "it could not be reached"
+	ReasonConnect   = "the connection to it broke"
 	ReasonTLS       = "TLS failed: its certificate is not trusted, or it speaks no TLS"
 	ReasonStatus    = "it refused"
 	ReasonRedirect  = "it redirects in a way that is not followed"
@@ -38,6 +40,19 @@ type Failure struct {
 	Reason string
 	Status int           // HTTP status, 0 if there was none
 	Wait   time.Duration // what the server asked for, 0 if nothing
+}
+
+// NotTaken reports that the other side surely does not have the message: it was
+// not reached, or it answered that it refuses. A gateway that ran out of time
+// (504) may have passed it on, and so may a connection that broke.
+func (f *Failure) NotTaken() bool {
+	switch f.Reason {
+	case ReasonDNS, ReasonTLS, ReasonRefused, ReasonRedirect, ReasonInward:
+		return true
+	case ReasonStatus:
+		return f.Status >= 400 && f.Status != http.StatusGatewayTimeout
+	}
+	return false
 }
 
 // Error is a sentence for an operator.
@@ -57,7 +72,7 @@ var phrases = []struct{ in, reason string }{
 	{"deadline exceeded", ReasonTimeout}, {"timeout", ReasonTimeout}, {"timed out", ReasonTimeout},
 	{"no such host", ReasonDNS}, {"server misbehaving", ReasonDNS},
 	{"x509:", ReasonTLS}, {"tls:", ReasonTLS},
-	{"connection refused", ReasonConnect}, {"connection reset", ReasonConnect}, {"unreachable", ReasonConnect}, {"eof", ReasonConnect},
+	{"connection refused", ReasonRefused}, {"unreachable", ReasonRefused}, {"connection reset", ReasonConnect}, {"eof", ReasonConnect},
 }
 
 // failure makes the Failure of any error; nil stays nil.
@@ -82,20 +97,23 @@ func known(err error) string {
 	var alert tls.AlertError
 	var unknown x509.UnknownAuthorityError
 	var timeout net.Error
+	var dial *net.OpError
 	switch {
 	case errors.Is(err, ssrf.ErrProhibitedIP), errors.Is(err, ssrf.ErrProhibitedNetwork):
 		return ReasonInward
 	case errors.Is(err, context.Canceled):
 		return ReasonCancelled
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		return ReasonTimeout
 	case errors.As(err, &dns):
 		return ReasonDNS
+	case errors.As(err, &dial) && dial.Op == "dial", errors.Is(err, syscall.ECONNREFUSED):
+		return ReasonRefused
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return ReasonTimeout
 	case errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert), errors.As(err, &unknown):
 		return ReasonTLS
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return ReasonTimeout
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET):
+	case errors.Is(err, syscall.ECONNRESET):
 		return ReasonConnect
 	}
 	return ""

@@ -50,11 +50,14 @@ type FallbackData struct {
 var (
 	ErrNoFallback = errors.New("no fallback channel is configured")
 	ErrNoContent  = errors.New("this kind of delivery cannot go out over a fallback channel")
-	ErrNotTaken   = errors.New("no fallback channel took it")
+	ErrNotTaken   = errors.New("surely no fallback channel took it")
+	ErrInDoubt    = errors.New("no fallback channel said that it took it, but one may have")
 )
 
 // Fallback sends a delivery once over each fallback channel, side by side, 30
 // seconds at most. It is done when one of them took it; the results say which.
+// ErrInDoubt says that one may have taken it all the same, ErrNotTaken that it
+// may be tried again.
 // It does not remember what it sent: that is the caller's record.
 func (a *Alerter) Fallback(ctx context.Context, d Delivery) ([]Result, error) {
 	var ways []way
@@ -71,12 +74,22 @@ func (a *Alerter) Fallback(ctx context.Context, d Delivery) ([]Result, error) {
 		return nil, err
 	}
 	results := each(ctx, ways, m)
+	return results, verdict(results)
+}
+
+// verdict sums up what the channels made of a delivery.
+func verdict(results []Result) error {
+	err := ErrNotTaken
 	for _, r := range results {
-		if r.Err == nil {
-			return results, nil
+		var f *Failure
+		switch {
+		case r.Err == nil:
+			return nil
+		case !errors.As(r.Err, &f) || !f.NotTaken():
+			err = ErrInDoubt
 		}
 	}
-	return results, ErrNotTaken
+	return err
 }
 
 // Test sends a test message over each channel, side by side, 30 seconds at

@@ -3,7 +3,11 @@ package alert
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +38,8 @@ func TestFallback(t *testing.T) {
 		{"all", []*fake{{}, {}}, nil, "ab"},
 		{"one of two", []*fake{{send: no}, {}}, nil, "b"},
 		{"one hangs", []*fake{{}, {send: hang}}, nil, "a"},
-		{"no one", []*fake{{send: no}, {send: hang}}, ErrNotTaken, ""},
+		{"no one", []*fake{{send: no}, {send: no}}, ErrNotTaken, ""},
+		{"perhaps one", []*fake{{send: no}, {send: hang}}, ErrInDoubt, ""},
 	}
 	for _, test := range tests {
 		synctest.Test(t, func(t *testing.T) {
@@ -69,10 +74,37 @@ func TestFallbackEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := fallbackOver(&fake{send: func(int, Message) error { return errHang }}).Fallback(ctx, Delivery{ID: "1", To: "A", Text: "t"})
-		if !errors.Is(err, ErrNotTaken) {
+		if !errors.Is(err, ErrInDoubt) {
 			t.Error(err)
 		}
 	})
+}
+
+// What surely was not taken may be sent again; the rest may not.
+func TestNotTaken(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{&net.DNSError{Err: "no such host"}, true},
+		{&net.OpError{Op: "dial", Err: os.ErrDeadlineExceeded}, true},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, true},
+		{&net.OpError{Op: "read", Err: syscall.ECONNRESET}, false},
+		{io.ErrUnexpectedEOF, false},
+		{context.DeadlineExceeded, false},
+		{context.Canceled, false},
+		{errors.New("connection refused"), true},
+		{errors.New("connection reset by peer"), false},
+		{errors.New("500 Internal Server Error"), true},
+		{errors.New("504 Gateway Timeout"), false},
+		{&Failure{Reason: ReasonStatus, Status: 429}, true},
+		{&Failure{Reason: ReasonRedirect}, true},
+		{errors.New("something"), false},
+	} {
+		if f := failure(c.err); f.NotTaken() != c.want {
+			t.Errorf("%v (%s): not taken %t, want %t", c.err, f, f.NotTaken(), c.want)
+		}
+	}
 }
 
 func TestFallbackText(t *testing.T) {

@@ -159,7 +159,7 @@ func TestNoErrorLeaksASecret(t *testing.T) {
 			t.Fatal(err)
 		}
 		err = w.once(t.Context(), Message{ID: "1", Title: "title", Body: "body", Event: []byte("{}")})
-		if f := failure(err); f == nil || f.Reason != ReasonConnect && !opaque(raw) {
+		if f := failure(err); f == nil || f.Reason != ReasonRefused && !opaque(raw) {
 			t.Errorf("%s: %v", raw, err)
 			continue
 		}
@@ -267,7 +267,7 @@ func TestShoutrrrHangs(t *testing.T) {
 // Whatever a library's error says, nothing of it but a status gets through.
 func TestFailureIsAClosedSet(t *testing.T) {
 	known := map[string]bool{}
-	for _, r := range []string{ReasonTimeout, ReasonCancelled, ReasonDNS, ReasonConnect, ReasonTLS, ReasonStatus, ReasonRedirect, ReasonInward, ReasonOther} {
+	for _, r := range []string{ReasonTimeout, ReasonCancelled, ReasonDNS, ReasonRefused, ReasonConnect, ReasonTLS, ReasonStatus, ReasonRedirect, ReasonInward, ReasonOther} {
 		known[r] = true
 	}
 	for in, want := range map[string]Failure{
