@@ -276,9 +276,7 @@ func TestRoomNotVisibleYet(t *testing.T) {
 		if got := w.chat.texts("@@later"); !slices.Equal(got, numbered("v", 5)) {
 			t.Errorf("the room got %v", got)
 		}
-		if _, _, c := w.left(); c != 0 {
-			t.Errorf("%d parked", c)
-		}
+		w.drain(t, time.Minute)
 	})
 }
 
