@@ -145,17 +145,18 @@ func (a *account) rememberEvents(ctx context.Context) {
 
 func (a *account) outboxConfig(lease *broker.Lease, memory wechat.Vault) outbox.Config {
 	cfg, p := a.w.cfg, a.ports
-	commands, normal := p.Intake(), p.Courier(wire.PriorityNormal)
-	a.inlets = []*broker.Inlet{commands, normal}
+	commands, normal, high := p.Intake(), p.Courier(wire.PriorityNormal), p.Courier(wire.PriorityHigh)
+	a.inlets = []*broker.Inlet{commands, normal, high}
 	return outbox.Config{
 		Account: cfg.Account, Epoch: lease.Epoch(),
-		Commands: commands, Normal: normal,
-		Ledger: p.Ledger(), Buffer: p.Buffer(), Parking: p.Parking(wire.PriorityNormal), Objects: p.Objects(),
+		Commands: commands, Normal: normal, High: high,
+		Ledger: p.Ledger(), Buffer: p.Buffer(), Parking: p.Parking(), Objects: p.Objects(),
 		Gate: gate{Link: a.link, facts: a.w.facts}, Peers: a.directory,
 		Abilities: a.transport.Abilities(),
 		Pace:      outbox.Pace{N: a.w.pace.N, Per: a.w.pace.Per, Burst: a.w.pace.Burst, Daily: a.w.pace.Daily},
 		Memory:    memory,
-		TTL:       cfg.TTL, Horizon: cfg.Horizon, RecipientWait: orNone(cfg.RecipientWait), Grace: orNone(cfg.Grace),
+		Fallback:  a.w.alerts.fallback(), FallbackAfter: cfg.Alerts.FallbackAfter, FallbackInstead: cfg.Alerts.FallbackPolicy == policyInstead,
+		TTL: cfg.TTL, Horizon: cfg.Horizon, RecipientWait: orNone(cfg.RecipientWait), Grace: orNone(cfg.Grace),
 		MaxInFlight: cfg.MaxInFlight, HelpURL: a.w.helpURL, Log: a.w.log,
 	}
 }

@@ -18,18 +18,23 @@ import (
 
 // AlertConfig says who is told of an outage, and how.
 type AlertConfig struct {
-	Alert        string        `help:"Where alerts go: addresses of shoutrrr or webhook+https://HOST/PATH#whsec_…, separated by spaces. They are secrets: prefer --alert-file." placeholder:"URL…" group:"Alerts"`
-	AlertFile    string        `name:"alert-file" help:"File with such addresses, one a line." type:"path" placeholder:"FILE" group:"Alerts"`
-	AlertAfter   time.Duration `name:"alert-after" help:"How long nothing can be sent before people are told; at once where a person is needed." default:"3m" group:"Alerts"`
-	AlertLang    string        `name:"alert-lang" help:"Language of alerts: en or zh." enum:"en,zh" default:"en" group:"Alerts"`
-	Fallback     string        `help:"Where deliveries of high priority go when WeChat is away; addresses as of --alert." placeholder:"URL…" group:"Alerts"`
-	FallbackFile string        `name:"fallback-file" help:"File with such addresses, one a line." type:"path" placeholder:"FILE" group:"Alerts"`
+	Alert          string        `help:"Where alerts go: addresses of shoutrrr or webhook+https://HOST/PATH#whsec_…, separated by spaces. They are secrets: prefer --alert-file." placeholder:"URL…" group:"Alerts"`
+	AlertFile      string        `name:"alert-file" help:"File with such addresses, one a line." type:"path" placeholder:"FILE" group:"Alerts"`
+	AlertAfter     time.Duration `name:"alert-after" help:"How long nothing can be sent before people are told; at once where a person is needed." default:"3m" group:"Alerts"`
+	AlertLang      string        `name:"alert-lang" help:"Language of alerts: en or zh." enum:"en,zh" default:"en" group:"Alerts"`
+	Fallback       string        `help:"Where deliveries of high priority go when WeChat is away; addresses as of --alert." placeholder:"URL…" group:"Alerts"`
+	FallbackFile   string        `name:"fallback-file" help:"File with such addresses, one a line." type:"path" placeholder:"FILE" group:"Alerts"`
+	FallbackAfter  time.Duration `name:"fallback-after" help:"How long a delivery of high priority waits before it goes there." default:"2m" group:"Alerts"`
+	FallbackPolicy string        `name:"fallback-policy" help:"Such a delivery goes to WeChat as well (also), only if no channel took it (instead), or to WeChat only (off)." enum:"also,instead,off" default:"also" group:"Alerts"`
 }
 
 // check reads the addresses once, so that a wrong one is told at the start.
 func (c *AlertConfig) check() error {
 	if c.AlertAfter <= 0 {
 		return badValue("alert-after", "%s does not fit: more than 0", c.AlertAfter)
+	}
+	if c.FallbackAfter <= 0 {
+		return badValue("fallback-after", "%s does not fit: more than 0", c.FallbackAfter)
 	}
 	_, err := c.alerter(alert.Config{Account: "check"})
 	return err

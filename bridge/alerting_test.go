@@ -20,14 +20,20 @@ import (
 // siren is a webhook that notes what it gets.
 type siren struct {
 	*httptest.Server
-	heard chan alert.Alert
+	heard     chan alert.Alert
+	delivered chan alert.FallbackData
 }
 
 func newSiren(t *testing.T) *siren {
-	s := &siren{heard: make(chan alert.Alert, 100)}
+	s := &siren{heard: make(chan alert.Alert, 100), delivered: make(chan alert.FallbackData, 100)}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		var e struct{ Data alert.Alert }
+		var d alert.FallbackData
+		if _, err := wire.OpenAs(body, alert.TypeFallback, &d); err == nil {
+			s.delivered <- d
+			return
+		}
 		if err := json.Unmarshal(body, &e); err != nil {
 			t.Errorf("a webhook with %q: %v", body, err)
 		}
@@ -129,10 +135,11 @@ func TestAPersonIsCalledAtOnce(t *testing.T) {
 
 func TestWrongAlertAddresses(t *testing.T) {
 	for key, spoil := range map[string]func(*AlertConfig){
-		"alert":         func(c *AlertConfig) { c.Alert = "ftp://me:hunter2@example.org" },
-		"alert-file":    func(c *AlertConfig) { c.AlertFile = filepath.Join(t.TempDir(), "none") },
-		"fallback-file": func(c *AlertConfig) { c.FallbackFile = t.TempDir() },
-		"alert-after":   func(c *AlertConfig) { c.AlertAfter = 0 },
+		"alert":          func(c *AlertConfig) { c.Alert = "ftp://me:hunter2@example.org" },
+		"alert-file":     func(c *AlertConfig) { c.AlertFile = filepath.Join(t.TempDir(), "none") },
+		"fallback-file":  func(c *AlertConfig) { c.FallbackFile = t.TempDir() },
+		"alert-after":    func(c *AlertConfig) { c.AlertAfter = 0 },
+		"fallback-after": func(c *AlertConfig) { c.FallbackAfter = -time.Second },
 	} {
 		c := goodConfig()
 		spoil(&c.Alerts)

@@ -87,7 +87,6 @@ var badInputs = []bad{
 	{name: "revoke of nothing", body: `{"revoke":"never-sent"}`, code: "unknown_id", field: "revoke"},
 
 	{name: "send_at", body: `{"to":"filehelper","text":"hi","send_at":"2030-01-01T00:00:00Z"}`, code: "not_supported_yet", field: "send_at"},
-	{name: "priority high", body: `{"to":"filehelper","text":"hi","priority":"high"}`, code: "not_supported_yet", field: "priority"},
 	{name: "priority urgent", body: `{"to":"filehelper","text":"hi","priority":"hihg"}`, code: "bad_value", field: "priority", nearest: "high"},
 	{name: "reply_to", body: `{"reply_to":"123","text":"hi"}`, code: "not_supported_yet", field: "reply_to"},
 	{name: "url", body: `{"to":"filehelper","image":{"url":"https://example.org/a.png"}}`, code: "not_supported_yet", field: "image.url"},

@@ -20,9 +20,10 @@ func (r *rig) text(id, to, toID, text string, more ...any) {
 	for i := 0; i+1 < len(more); i += 2 {
 		command[more[i].(string)] = more[i+1]
 	}
+	priority, _ := command["priority"].(string)
 	seq := r.send(command)
 	r.commands = append(r.commands, verify.Command{
-		Account: "default", ID: id, StreamSeq: seq, To: toID, Digest: verify.Digest(text),
+		Account: "default", ID: id, StreamSeq: seq, To: toID, Digest: verify.Digest(text), Priority: priority,
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"wechat-bridge/bridge/alert"
@@ -28,8 +29,8 @@ func (b memoryBuffer) Store(_ context.Context, items []wire.Stored) (last uint64
 	return last, err
 }
 
-func (b memoryBuffer) Sweep(_ context.Context, from uint64, visit func(wire.Stored) error) error {
-	return b.sweep(&b.outbox, from, visit)
+func (b memoryBuffer) Sweep(_ context.Context, priority string, from uint64, visit func(wire.Stored) error) error {
+	return b.sweep(&b.outbox, priority, from, visit)
 }
 
 func (b memoryBuffer) Next(_ context.Context, from uint64) (wire.Stored, error) {
@@ -59,12 +60,15 @@ func (l *life) next(q *memoryQueue, from uint64, token string) (got wire.Stored,
 	return got, err
 }
 
-func (l *life) sweep(q *memoryQueue, from uint64, visit func(wire.Stored) error) error {
+func (l *life) sweep(q *memoryQueue, priority string, from uint64, visit func(wire.Stored) error) error {
 	var all []wire.Stored
 	if err := l.do(func() error { all = slices.Collect(q.from(from)); return nil }); err != nil {
 		return err
 	}
 	for _, m := range all {
+		if !strings.HasPrefix(m.Token, priority) {
+			continue
+		}
 		if err := visit(m); err != nil {
 			return err
 		}
@@ -109,8 +113,8 @@ func (k memoryParking) Tokens(context.Context) (tokens []string, err error) {
 	return tokens, err
 }
 
-func (k memoryParking) Sweep(_ context.Context, from uint64, visit func(wire.Stored) error) error {
-	return k.sweep(&k.parked, from, visit)
+func (k memoryParking) Sweep(_ context.Context, priority string, from uint64, visit func(wire.Stored) error) error {
+	return k.sweep(&k.parked, priority, from, visit)
 }
 
 // memoryObjects is both object stores; nobody uploads here.

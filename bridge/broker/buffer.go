@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,10 +60,10 @@ func (b *Buffer) single(ctx context.Context, m *nats.Msg) (last uint64, err erro
 	return ack.Sequence, nil
 }
 
-// Sweep looks at what waits, oldest first, from a sequence on. An error of
-// visit ends it and is returned.
-func (b *Buffer) Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error {
-	return b.a.conn.sweep(ctx, b.a.Outbox(), b.a.subject("outbox", b.a.name, "*"), from, visit)
+// Sweep looks at what waits with a priority, "" for each, oldest first, from a
+// sequence on. An error of visit ends it and is returned.
+func (b *Buffer) Sweep(ctx context.Context, priority string, from uint64, visit func(wire.Stored) error) error {
+	return b.a.conn.sweep(ctx, b.a.Outbox(), b.a.subject("outbox", b.a.name, cmp.Or(priority, "*")), from, visit)
 }
 
 // Next gives the first delivery from a sequence on; Seq 0 if there is none.

@@ -1,22 +1,22 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sort"
+	"strings"
 
 	"wechat-bridge/bridge/wire"
 )
 
-// Parking is WECHAT_PARKED for one account and priority: a queue per token,
-// read head by head. It has no consumer, so no timer and no redelivery.
-type Parking struct {
-	a        *Account
-	priority string
-}
+// Parking is WECHAT_PARKED for one account: queues that are read head by head.
+// A queue is named by its priority and a token, with a dot between. There is no
+// consumer, so no timer and no redelivery.
+type Parking struct{ a *Account }
 
-// Parking gives the account's parked deliveries of one priority.
-func (a *Account) Parking(priority string) *Parking { return &Parking{a: a, priority: priority} }
+// Parking gives the account's parked deliveries.
+func (a *Account) Parking() *Parking { return &Parking{a: a} }
 
 // Park adds an item to the queue that Token names. The same MsgID within two
 // minutes is stored once. A full stream is wire.ErrFull.
@@ -47,6 +47,9 @@ func (p *Parking) Head(ctx context.Context, token string, after uint64) (wire.St
 	if err != nil {
 		return wire.Stored{}, fmt.Errorf("head of %s: %w", token, err)
 	}
+	if m.Seq > 0 {
+		m.Token = token
+	}
 	return p.plain(m.Stored), nil
 }
 
@@ -57,8 +60,8 @@ func (p *Parking) Remove(ctx context.Context, seq uint64) error {
 
 // Tokens lists the queues that hold something, sorted.
 func (p *Parking) Tokens(ctx context.Context) ([]string, error) {
-	prefix := p.a.subject("parked", p.a.name, p.priority) + "."
-	counts, err := p.a.conn.perSubject(ctx, p.a.Parked(), prefix+"*")
+	prefix := p.a.subject("parked", p.a.name) + "."
+	counts, err := p.a.conn.perSubject(ctx, p.a.Parked(), prefix+"*.*")
 	if err != nil {
 		return nil, fmt.Errorf("list parked queues: %w", err)
 	}
@@ -70,24 +73,26 @@ func (p *Parking) Tokens(ctx context.Context) ([]string, error) {
 	return tokens, nil
 }
 
-// Next gives the first item of the account and priority from a sequence on; Seq
-// 0 if there is none.
+// Next gives the first item of the account from a sequence on; Seq 0 if there is
+// none. Token is without the priority.
 func (p *Parking) Next(ctx context.Context, from uint64) (wire.Stored, error) {
-	s, err := p.a.conn.next(ctx, p.a.Parked(), p.a.subject("parked", p.a.name, p.priority, "*"), from)
+	s, err := p.a.conn.next(ctx, p.a.Parked(), p.a.subject("parked", p.a.name, "*", "*"), from)
 	return p.plain(s), err
 }
 
-// Sweep looks at all items of the account and priority, oldest first.
-func (p *Parking) Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error {
-	filter := p.a.subject("parked", p.a.name, p.priority, "*")
+// Sweep looks at all items of the account and a priority, "" for each, oldest
+// first. Token is without the priority.
+func (p *Parking) Sweep(ctx context.Context, priority string, from uint64, visit func(wire.Stored) error) error {
+	filter := p.a.subject("parked", p.a.name, cmp.Or(priority, "*"), "*")
 	return p.a.conn.sweep(ctx, p.a.Parked(), filter, from, func(s wire.Stored) error { return visit(p.plain(s)) })
 }
 
 func (p *Parking) subject(token string) (string, error) {
-	if !safeToken.MatchString(token) {
-		return "", fmt.Errorf("%.80q is no token of a queue: %w", token, wire.ErrInvalid)
+	priority, name, _ := strings.Cut(token, ".")
+	if !safeToken.MatchString(priority) || !safeToken.MatchString(name) {
+		return "", fmt.Errorf("%.80q is no queue: %w", token, wire.ErrInvalid)
 	}
-	return p.a.subject("parked", p.a.name, p.priority, token), nil
+	return p.a.subject("parked", p.a.name, priority, name), nil
 }
 
 // plain gives back the id that Park was given.

@@ -129,7 +129,7 @@ func TestBuffer(t *testing.T) {
 	must[uint64](t)(other.Buffer().Store(t.Context(), []wire.Stored{{Token: "normal", Body: []byte("x")}}))
 	var got []wire.Stored
 	collect := func(s wire.Stored) error { s.At = time.Time{}; got = append(got, s); return nil }
-	if err := buf.Sweep(t.Context(), 0, collect); err != nil {
+	if err := buf.Sweep(t.Context(), "", 0, collect); err != nil {
 		t.Fatal(err)
 	}
 	want := []wire.Stored{
@@ -138,6 +138,13 @@ func TestBuffer(t *testing.T) {
 		{Seq: 3, Token: "high", Body: []byte("c")}, {Seq: 4, Token: "high", Body: []byte("c")},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
+		t.Fatal(diff)
+	}
+	got = nil
+	if err := buf.Sweep(t.Context(), "high", 0, collect); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[2:], got); diff != "" {
 		t.Fatal(diff)
 	}
 	for range 2 { // the second time it is missing
@@ -158,14 +165,14 @@ func TestNext(t *testing.T) {
 	must[uint64](t)(other.Buffer().Store(t.Context(), item("not ours")))
 	must[uint64](t)(a.Buffer().Store(t.Context(), item("first")))
 	must[uint64](t)(a.Buffer().Store(t.Context(), item("second")))
-	park := must[wire.Stored](t)(a.Parking("normal").Next(t.Context(), 0))
+	park := must[wire.Stored](t)(a.Parking().Next(t.Context(), 0))
 	if park.Seq != 0 {
 		t.Errorf("an empty parking has %+v", park)
 	}
-	if err := a.Parking("normal").Park(t.Context(), wire.Stored{Token: "t", Body: []byte("parked"), MsgID: "m"}); err != nil {
+	if err := a.Parking().Park(t.Context(), wire.Stored{Token: "normal.t", Body: []byte("parked"), MsgID: "m"}); err != nil {
 		t.Fatal(err)
 	}
-	if s := must[wire.Stored](t)(a.Parking("normal").Next(t.Context(), 1)); s.Seq != 1 || s.MsgID != "m" || string(s.Body) != "parked" {
+	if s := must[wire.Stored](t)(a.Parking().Next(t.Context(), 1)); s.Seq != 1 || s.MsgID != "m" || string(s.Body) != "parked" {
 		t.Errorf("parked: %+v", s)
 	}
 	for from, want := range map[uint64]string{0: "first", 1: "first", 2: "first", 3: "second", 4: ""} {
@@ -224,7 +231,7 @@ func TestSweepOfMoreThanOneBatch(t *testing.T) {
 		must[uint64](t)(buf.Store(t.Context(), items))
 	}
 	n, next := 0, uint64(101)
-	err := buf.Sweep(t.Context(), next, func(s wire.Stored) error {
+	err := buf.Sweep(t.Context(), "", next, func(s wire.Stored) error {
 		if s.Seq != next || len(s.Body) != 10*kib {
 			t.Fatalf("message %d of %d bytes, want %d", s.Seq, len(s.Body), next)
 		}
@@ -235,7 +242,7 @@ func TestSweepOfMoreThanOneBatch(t *testing.T) {
 		t.Fatalf("%d messages, %v", n, err)
 	}
 	stop := errors.New("stop")
-	if err := buf.Sweep(t.Context(), 1, func(wire.Stored) error { return stop }); !errors.Is(err, stop) {
+	if err := buf.Sweep(t.Context(), "", 1, func(wire.Stored) error { return stop }); !errors.Is(err, stop) {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -260,23 +267,23 @@ func TestBufferFull(t *testing.T) {
 
 func TestParking(t *testing.T) {
 	b := openBroker(t, startServer(t))
-	p := account(t, b).Parking("normal")
+	p := account(t, b).Parking()
 	park := func(token, id, body string) {
 		t.Helper()
 		if err := p.Park(t.Context(), wire.Stored{Token: token, MsgID: id, Body: []byte(body), Trace: trace}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	park("lane1", "1", "a")
-	park("lane2", "2", "b")
-	park("lane1", "3", "c")
-	park("lane1", "3", "c") // a crash before the acknowledgement: once is enough
-	same(t, must[[]string](t)(p.Tokens(t.Context())), []string{"lane1", "lane2"})
-	head := must[wire.Stored](t)(p.Head(t.Context(), "lane1", 0))
-	if string(head.Body) != "a" || head.Token != "lane1" || head.MsgID != "1" || head.Trace != trace {
+	park("normal.lane1", "1", "a")
+	park("high.lane1", "2", "b")
+	park("normal.lane1", "3", "c")
+	park("normal.lane1", "3", "c") // a crash before the acknowledgement: once is enough
+	same(t, must[[]string](t)(p.Tokens(t.Context())), []string{"high.lane1", "normal.lane1"})
+	head := must[wire.Stored](t)(p.Head(t.Context(), "normal.lane1", 0))
+	if string(head.Body) != "a" || head.Token != "normal.lane1" || head.MsgID != "1" || head.Trace != trace {
 		t.Fatalf("head %+v", head)
 	}
-	next := must[wire.Stored](t)(p.Head(t.Context(), "lane1", head.Seq))
+	next := must[wire.Stored](t)(p.Head(t.Context(), "normal.lane1", head.Seq))
 	if string(next.Body) != "c" {
 		t.Fatalf("next %+v", next)
 	}
@@ -285,15 +292,23 @@ func TestParking(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if head = must[wire.Stored](t)(p.Head(t.Context(), "lane1", 0)); string(head.Body) != "c" {
+	if head = must[wire.Stored](t)(p.Head(t.Context(), "normal.lane1", 0)); string(head.Body) != "c" {
 		t.Fatalf("head after the removal: %+v", head)
 	}
-	if none := must[wire.Stored](t)(p.Head(t.Context(), "lane1", head.Seq)); none.Seq != 0 {
+	if none := must[wire.Stored](t)(p.Head(t.Context(), "normal.lane1", head.Seq)); none.Seq != 0 {
 		t.Fatalf("after the last: %+v", none)
 	}
-	n := 0
-	if err := p.Sweep(t.Context(), 0, func(wire.Stored) error { n++; return nil }); err != nil || n != 2 {
-		t.Fatalf("swept %d, %v", n, err)
+	for priority, want := range map[string]string{"": "bc", "normal": "c", "high": "b"} {
+		got := ""
+		err := p.Sweep(t.Context(), priority, 0, func(s wire.Stored) error { got += string(s.Body); return nil })
+		if err != nil || got != want {
+			t.Errorf("swept %q of %q, want %q, %v", got, priority, want, err)
+		}
+	}
+	for _, token := range []string{"", "lane1", "normal.", ".lane1", "normal.*", "*.lane1", "normal.a.b"} {
+		if err := p.Park(t.Context(), wire.Stored{Token: token}); !errors.Is(err, wire.ErrInvalid) {
+			t.Errorf("a queue %q: %v", token, err)
+		}
 	}
 }
 

@@ -109,7 +109,7 @@ func (c *chain) seal(s step) (wire.Stored, error) {
 // mine reports that a record is the one that a step wanted to write.
 func mine(last *record, s step) bool {
 	return last.seq > s.after && !last.foreign && last.Epoch == s.rec.Epoch && last.Attempt == s.rec.Attempt &&
-		last.State == s.rec.State && last.of(command{s.rec.StreamSeq, *s.rec.AcceptedAt})
+		last.State == s.rec.State && last.Code == s.rec.Code && last.Degraded == s.rec.Degraded && last.of(command{s.rec.StreamSeq, *s.rec.AcceptedAt})
 }
 
 // settle writes a final record: build gives it for what the last record says,

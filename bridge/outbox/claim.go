@@ -87,7 +87,7 @@ func (in *intake) itemize(e *entry) *wire.Rejection {
 		it := &item{
 			ID: e.id, Key: e.key, StreamSeq: e.stored.Seq, At: e.stored.At, Expires: expires, Digest: digest,
 			To: to, Kind: c.Kind, Text: c.Text, Link: c.Link, Mention: c.Mention,
-			MentionAll: c.MentionAll, Report: c.OnUnknown == wire.OnUnknownReport,
+			MentionAll: c.MentionAll, Report: c.OnUnknown == wire.OnUnknownReport, High: c.Priority == wire.PriorityHigh,
 		}
 		if c.Kind == wire.KindRevoke {
 			it.Revoke = e.target

@@ -21,5 +21,9 @@ const (
 	codeNotSent         = "not_sent"                 // revoke names what did not go out
 	codeTooLate         = "too_late"                 // revoke comes later than WeChat allows
 	codeListIncomplete  = "list_incomplete"          // some parts of a list were not sent
+	codeFallbackSending = "fallback_sending"         // it is on its way over the fallback channels
+	codeFallbackFailed  = "fallback_failed"          // none of them took it
+	codeFallbackUnknown = "fallback_unknown"         // one of them may have taken it
+	codeByFallback      = "sent_by_fallback"         // one of them took it
 	codeOutcomeLost     = "outcome_lost"             // a crash left open whether WeChat took it
 )

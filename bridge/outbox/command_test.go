@@ -46,7 +46,6 @@ func TestBadCommands(t *testing.T) {
 		"media by url":        {`{"id":"k","to":"Alice","image":{"url":"https://e.org/a.jpg"}}`, "k", wire.CodeNotSupportedYet, ""},
 		"voice":               {`{"id":"k","to":"Alice","voice":{"object":"zero"}}`, "k", codeUnsupported, "voice"},
 		"send_at":             {`{"id":"k","to":"Alice","text":"x","send_at":"2030-01-01T00:00:00Z"}`, "k", wire.CodeNotSupportedYet, "send_at"},
-		"priority high":       {`{"id":"k","to":"Alice","text":"x","priority":"high"}`, "k", wire.CodeNotSupportedYet, "priority"},
 		"reply_to":            {`{"id":"k","reply_to":"m","text":"x"}`, "k", wire.CodeNotSupportedYet, "reply_to"},
 		"ttl above horizon":   {`{"id":"k","to":"Alice","text":"x","ttl":"145h"}`, "k", wire.CodeExpiryTooFar, "ttl"},
 		"id of 129":           {`{"id":"` + strings.Repeat("i", 129) + `","to":"Alice","text":"x"}`, "", wire.CodeBadID, "id"},

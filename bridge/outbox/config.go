@@ -33,6 +33,11 @@ type Config struct {
 	Objects  Objects
 	Gate     Gate
 	Peers    Peers
+	// Fallback takes what is of high priority and has waited for FallbackAfter;
+	// nil: there is none.
+	Fallback        Fallback
+	FallbackAfter   time.Duration // since it was accepted; default 2 m
+	FallbackInstead bool          // what a channel took does not go to WeChat any more
 
 	Abilities wechat.Abilities
 	Pace      Pace
@@ -86,6 +91,7 @@ func (c Config) withDefaults() Config {
 	set(&c.RevokeWithin, 2*time.Minute)
 	set(&c.MediaTime, 2*time.Minute)
 	set(&c.Pace.Per, time.Minute)
+	set(&c.FallbackAfter, 2*time.Minute)
 	if c.MaxInFlight <= 0 {
 		c.MaxInFlight = 8
 	}
@@ -103,10 +109,11 @@ func (c Config) withDefaults() Config {
 
 // Outbox is one account's outgoing half.
 type Outbox struct {
-	intake  *intake
-	courier *courier
-	expirer *expirer
-	counts  *counts
+	intake   *intake
+	courier  *courier
+	expirer  *expirer
+	degrader *degrader
+	counts   *counts
 }
 
 // New wires an outbox; Run starts it.
@@ -117,11 +124,13 @@ func New(cfg Config) *Outbox {
 	ch := &chain{ledger: cfg.Ledger, account: cfg.Account, epoch: cfg.Epoch, help: cfg.HelpURL, log: cfg.Log}
 	ls := newLists(ch, cfg.Objects)
 	ex := newExpirer(cfg, ch, ls, counts)
+	dg := newDegrader(cfg, ch, ex)
 	return &Outbox{
-		intake:  newIntake(cfg, ch, ls, ex, counts),
-		courier: newCourier(cfg, ch, ls, ex, counts),
-		expirer: ex,
-		counts:  counts,
+		intake:   newIntake(cfg, ch, ls, ex, dg, counts),
+		courier:  newCourier(cfg, ch, ls, ex, dg, counts),
+		expirer:  ex,
+		degrader: dg,
+		counts:   counts,
 	}
 }
 
@@ -134,7 +143,7 @@ func (o *Outbox) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	var once sync.Once
 	var first error
-	for _, part := range []func(context.Context) error{o.intake.run, o.courier.run, o.expirer.run, o.counts.run} {
+	for _, part := range []func(context.Context) error{o.intake.run, o.courier.run, o.expirer.run, o.degrader.run, o.counts.run} {
 		wg.Go(func() {
 			if err := part(ctx); err != nil {
 				once.Do(func() { first = err })

@@ -16,6 +16,7 @@ type courier struct {
 	chain     *chain
 	lists     *lists
 	expirer   *expirer
+	degrader  *degrader
 	counts    *counts
 	pace      *pacer
 	corrector *corrector
@@ -29,10 +30,11 @@ type courier struct {
 
 	lanes     map[string]*lane
 	readies   []*lane
+	urgent    []*lane // what they have next is of high priority
 	queues    map[string]*queue
 	held      map[held]*delivery // all in memory, parked heads too
 	limbo     []*delivery        // contacts are loading
-	window    chan struct{}      // one per delivery in memory that is not parked
+	feeds     []*feed
 	inFlight  int
 	open      bool
 	openedAt  time.Time
@@ -43,8 +45,7 @@ type courier struct {
 	pacing    bool // it looks again when the pace allows it
 	rename    bool // a login renamed the peers: place all anew when nothing is under way
 	loadSince time.Time
-	headsLoad bool // a parked head waits for contacts that load
-	front     front
+	headsLoad bool          // a parked head waits for contacts that load
 	toLoad    int           // parked heads to read before anything is sent
 	slots     chan struct{} // parked heads being read
 	me        worker
@@ -56,13 +57,13 @@ type held struct {
 	seq uint64
 }
 
-func newCourier(cfg Config, ch *chain, ls *lists, ex *expirer, counts *counts) *courier {
+func newCourier(cfg Config, ch *chain, ls *lists, ex *expirer, dg *degrader, counts *counts) *courier {
 	c := &courier{
-		cfg: cfg, chain: ch, lists: ls, expirer: ex, counts: counts, pace: newPacer(cfg.Pace, cfg.Memory),
+		cfg: cfg, chain: ch, lists: ls, expirer: ex, degrader: dg, counts: counts, pace: newPacer(cfg.Pace, cfg.Memory),
 		log:    cfg.Log,
 		events: make(chan func()), closed: make(chan struct{}), shut: make(chan struct{}, 1),
 		lanes: map[string]*lane{}, queues: map[string]*queue{}, held: map[held]*delivery{},
-		window: make(chan struct{}, windowSize), slots: make(chan struct{}, loadsAtOnce),
+		feeds: newFeeds(cfg), slots: make(chan struct{}, loadsAtOnce),
 	}
 	c.corrector = newCorrector(cfg, ch, c.slowDown)
 	return c
@@ -103,7 +104,7 @@ func (c *courier) loop(ctx context.Context) {
 		case <-tick.C:
 			c.checkGate()
 			c.lookAgain()
-			c.checkFront()
+			c.checkFronts()
 		case <-ctx.Done():
 			return
 		}
@@ -123,7 +124,7 @@ func (c *courier) post(f func()) {
 
 // dispatch starts what can go.
 func (c *courier) dispatch() {
-	for c.open && c.loaded && !c.rename && c.inFlight < c.cfg.MaxInFlight && len(c.readies) > 0 {
+	for c.open && c.loaded && !c.rename && c.inFlight < c.cfg.MaxInFlight && len(c.urgent)+len(c.readies) > 0 {
 		if wait := c.pace.take(time.Now(), rand.Float64()); wait > 0 {
 			c.paced(wait)
 			break
@@ -136,11 +137,8 @@ func (c *courier) dispatch() {
 
 // startOne begins the turn of the first lane that has something to send.
 func (c *courier) startOne() bool {
-	for len(c.readies) > 0 {
-		l := c.readies[0]
-		c.readies = c.readies[1:]
-		l.ready = false
-		if d := l.next(time.Now(), c.front.passed); d != nil {
+	for l := c.popLane(); l != nil; l = c.popLane() {
+		if d := l.next(time.Now(), c.parkedMayGo); d != nil {
 			l.take(d)
 			d.gen = c.gen
 			c.inFlight++
@@ -149,6 +147,19 @@ func (c *courier) startOne() bool {
 		}
 	}
 	return false
+}
+
+// popLane takes a lane off the lists of those that can go; nil if there is none.
+func (c *courier) popLane() (l *lane) {
+	switch {
+	case len(c.urgent) > 0:
+		l, c.urgent = c.urgent[0], c.urgent[1:]
+		l.urgent = false
+	case len(c.readies) > 0:
+		l, c.readies = c.readies[0], c.readies[1:]
+		l.ready = false
+	}
+	return l
 }
 
 // paced has the loop look again when the pace allows it.
@@ -160,9 +171,10 @@ func (c *courier) paced(wait time.Duration) {
 	c.later(min(wait, time.Minute), func() { c.pacing = false })
 }
 
-// wake puts a lane into the list of those that can go.
+// wake puts a lane into the list of those that can go. One may be in both: it has
+// become urgent while it waited for its turn.
 func (c *courier) wake(l *lane) {
-	if l.ready || l.busy != nil {
+	if l.busy != nil {
 		return
 	}
 	if l.idle() {
@@ -171,15 +183,31 @@ func (c *courier) wake(l *lane) {
 		}
 		return
 	}
-	if wait := time.Until(l.until); wait > 0 {
-		if !l.asleep {
-			l.asleep = true
-			c.later(wait, func() { l.asleep = false; c.wake(l) })
+	d := l.first()
+	switch {
+	case d != nil && time.Now().Before(d.until):
+		c.wakeAt(l, d.until)
+	case d != nil && d.High:
+		if !l.urgent {
+			l.urgent, c.urgent = true, append(c.urgent, l)
 		}
+	case !l.ready:
+		l.ready, c.readies = true, append(c.readies, l)
+	}
+}
+
+// wakeAt wakes a lane later.
+func (c *courier) wakeAt(l *lane, at time.Time) {
+	if !l.wakes.IsZero() && !at.Before(l.wakes) {
 		return
 	}
-	l.ready = true
-	c.readies = append(c.readies, l)
+	l.wakes = at
+	c.later(time.Until(at), func() {
+		if l.wakes.Equal(at) {
+			l.wakes = time.Time{}
+		}
+		c.wake(l)
+	})
 }
 
 // later posts f after a while, unless the loop ends before.

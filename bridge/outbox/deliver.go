@@ -23,7 +23,7 @@ type outcome struct {
 	state wire.State // done
 	wait  time.Duration
 	sent  bool // WeChat was asked
-	// counted: the expirer has ended it, and taken it out of the figures.
+	// counted: expirer or degrader have ended it, and taken it out of the figures.
 	counted bool
 }
 
@@ -33,7 +33,7 @@ func ended(last *record, c command) outcome {
 	if !last.of(c) {
 		return outcome{what: done, state: wire.Rejected}
 	}
-	return outcome{what: done, state: finalState(last), counted: last.State == wire.Expired}
+	return outcome{what: done, state: finalState(last), counted: last.State == wire.Expired || last.Code == codeByFallback}
 }
 
 // deliver is one turn of a lane's delivery, outside the loop.
@@ -81,10 +81,10 @@ func (c *courier) finish(l *lane, d *delivery, o outcome) {
 			return
 		}
 	} else {
-		if persist(c.work, c.log, "acknowledge", func() error { return d.inlet.Done(c.work, d.seq) }) != nil {
+		if persist(c.work, c.log, "acknowledge", func() error { return d.feed.Done(c.work, d.seq) }) != nil {
 			return
 		}
-		c.release(1)
+		d.feed.release(1)
 	}
 	if !o.counted {
 		c.counts.waiting.Add(-1)

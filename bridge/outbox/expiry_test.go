@@ -170,7 +170,7 @@ func TestManyExpireTogether(t *testing.T) {
 
 // The heap keeps what is due first, and finds the rest when its time comes.
 func TestHeapStaysSmall(t *testing.T) {
-	e := newExpirer(Config{}, nil, nil, &counts{})
+	e := newTimetable(Config{}, nil)
 	for i := range 5 * maxDue {
 		e.add(t0.Add(time.Duration((i*7919)%100_000)*time.Second), uint64(i+1), false)
 	}

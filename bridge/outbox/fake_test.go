@@ -52,13 +52,6 @@ func (s *stream) from(seq uint64) iter.Seq[wire.Stored] {
 	}
 }
 
-func (s *stream) empty(from uint64) bool {
-	for range s.from(from) {
-		return false
-	}
-	return true
-}
-
 func (s *stream) remove(seq uint64) {
 	delete(s.live, seq)
 	if len(s.msgs) > 2*len(s.live)+1000 {
@@ -84,6 +77,7 @@ type world struct {
 	fetchBytes int    // of one fetch
 	refuse     string // keys that begin so are no keys to the ledger
 	chat       *fakeChat
+	siren      siren
 }
 
 func newWorld() *world {
@@ -235,6 +229,7 @@ type inlet struct {
 	p      *proc
 	name   string
 	s      *stream
+	only   string // this token; "" for all
 	cursor uint64
 }
 
@@ -243,7 +238,7 @@ func (i *inlet) Fetch(ctx context.Context, limit int) ([]wire.Stored, error) {
 		var got []wire.Stored
 		var wait chan struct{}
 		i.p.w.mu.Lock()
-		empty := i.s.empty(i.cursor + 1)
+		empty := i.empty()
 		wait = i.p.w.changed
 		i.p.w.mu.Unlock()
 		if empty {
@@ -257,6 +252,9 @@ func (i *inlet) Fetch(ctx context.Context, limit int) ([]wire.Stored, error) {
 		err := i.p.call(i.name+".fetch", func() error {
 			size := 0
 			for m := range i.s.from(i.cursor + 1) {
+				if i.only != "" && m.Token != i.only {
+					continue
+				}
 				if size += len(m.Body); len(got) == limit || len(got) > 0 && size > i.p.w.fetchBytes {
 					break
 				}
@@ -267,6 +265,16 @@ func (i *inlet) Fetch(ctx context.Context, limit int) ([]wire.Stored, error) {
 		})
 		return got, err
 	}
+}
+
+// empty reports that nothing waits for it; the world's lock is held.
+func (i *inlet) empty() bool {
+	for m := range i.s.from(i.cursor + 1) {
+		if i.only == "" || m.Token == i.only {
+			return false
+		}
+	}
+	return true
 }
 
 func (i *inlet) Done(_ context.Context, seq uint64) error {

@@ -222,7 +222,8 @@ func (w *world) start(t testing.TB, epoch uint64, opts ...option) *process {
 	cfg := Config{
 		Account: "default", Epoch: epoch,
 		Commands: &inlet{p: p.proc, name: "commands", s: &w.commands},
-		Normal:   &inlet{p: p.proc, name: "outbox", s: &w.outbox},
+		Normal:   &inlet{p: p.proc, name: "outbox", s: &w.outbox, only: wire.PriorityNormal},
+		High:     &inlet{p: p.proc, name: "high", s: &w.outbox, only: wire.PriorityHigh},
 		Ledger:   p.proc, Buffer: buffer{p.proc}, Parking: parking{p.proc}, Objects: objects{p.proc},
 		Gate: p.gate, Abilities: allKinds, Log: zerolog.Nop(),
 	}

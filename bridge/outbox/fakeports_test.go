@@ -103,8 +103,8 @@ func (b buffer) Store(_ context.Context, items []wire.Stored) (last uint64, err 
 	return last, err
 }
 
-func (b buffer) Sweep(_ context.Context, from uint64, visit func(wire.Stored) error) error {
-	return b.sweep("buffer.sweep", &b.w.outbox, from, visit)
+func (b buffer) Sweep(_ context.Context, priority string, from uint64, visit func(wire.Stored) error) error {
+	return b.sweep("buffer.sweep", &b.w.outbox, priority, from, visit)
 }
 
 func (b buffer) Next(_ context.Context, from uint64) (wire.Stored, error) {
@@ -126,12 +126,15 @@ func (p *proc) next(op string, s *stream, from uint64) (got wire.Stored, err err
 	return got, err
 }
 
-func (p *proc) sweep(op string, s *stream, from uint64, visit func(wire.Stored) error) error {
+func (p *proc) sweep(op string, s *stream, priority string, from uint64, visit func(wire.Stored) error) error {
 	var all []wire.Stored
 	if err := p.call(op, func() error { all = slices.Collect(s.from(from)); return nil }); err != nil {
 		return err
 	}
 	for _, m := range all {
+		if !strings.HasPrefix(m.Token, priority) {
+			continue
+		}
 		if err := visit(m); err != nil {
 			return err
 		}
@@ -189,8 +192,8 @@ func (k parking) Tokens(context.Context) (tokens []string, err error) {
 	return tokens, err
 }
 
-func (k parking) Sweep(_ context.Context, from uint64, visit func(wire.Stored) error) error {
-	return k.sweep("parking.sweep", &k.w.parked, from, visit)
+func (k parking) Sweep(_ context.Context, priority string, from uint64, visit func(wire.Stored) error) error {
+	return k.sweep("parking.sweep", &k.w.parked, priority, from, visit)
 }
 
 type objects struct{ *proc }

@@ -20,12 +20,13 @@ import (
 // bridge writes. So the courier, which finds the medium missing, knows by the
 // command that it is to come.
 type intake struct {
-	cfg     Config
-	chain   *chain
-	lists   *lists
-	expirer *expirer
-	counts  *counts
-	log     zerolog.Logger
+	cfg      Config
+	chain    *chain
+	lists    *lists
+	expirer  *expirer
+	degrader *degrader
+	counts   *counts
+	log      zerolog.Logger
 
 	taken  atomic.Int64 // commands that were read and are not stored yet
 	copies *copies
@@ -62,8 +63,8 @@ const (
 	toStore               // deliveries, and the medium if there is one
 )
 
-func newIntake(cfg Config, ch *chain, ls *lists, ex *expirer, counts *counts) *intake {
-	return &intake{cfg: cfg, chain: ch, lists: ls, expirer: ex, counts: counts, log: cfg.Log, copies: newCopies(cfg.maxCopyBytes)}
+func newIntake(cfg Config, ch *chain, ls *lists, ex *expirer, dg *degrader, counts *counts) *intake {
+	return &intake{cfg: cfg, chain: ch, lists: ls, expirer: ex, degrader: dg, counts: counts, log: cfg.Log, copies: newCopies(cfg.maxCopyBytes)}
 }
 
 func (in *intake) run(ctx context.Context) error {

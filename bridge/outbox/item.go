@@ -35,6 +35,7 @@ type item struct {
 	MentionAll bool       `json:"all,omitempty"`
 	Revoke     string     `json:"revoke,omitempty"` // the key of the earlier send
 	Report     bool       `json:"report,omitempty"` // on_unknown: report
+	High       bool       `json:"high,omitempty"`   // priority: high
 
 	List   string `json:"list,omitempty"` // the list's id; empty for a single delivery
 	Part   int    `json:"part,omitempty"`
@@ -52,17 +53,32 @@ type kept struct {
 	Name   string `json:"name"`
 }
 
-// order is the position in the order of acceptance.
+// order is the position in the order in which a chat is served: by priority,
+// then by acceptance.
 type order struct {
+	low  bool
 	seq  uint64
 	part int
 }
 
 func (o order) less(p order) bool {
-	return o.seq < p.seq || o.seq == p.seq && o.part < p.part
+	switch {
+	case o.low != p.low:
+		return p.low
+	case o.seq != p.seq:
+		return o.seq < p.seq
+	}
+	return o.part < p.part
 }
 
-func (i *item) order() order { return order{i.StreamSeq, i.Part} }
+func (i *item) order() order { return order{!i.High, i.StreamSeq, i.Part} }
+
+func priorityOf(high bool) string {
+	if high {
+		return wire.PriorityHigh
+	}
+	return wire.PriorityNormal
+}
 
 func (i *item) query() wechat.Query {
 	return wechat.Query{
@@ -136,12 +152,14 @@ func clientID(account, key string, streamSeq uint64) string {
 	return strconv.FormatUint(low+binary.BigEndian.Uint64(sum[:8])%(9*low), 10)
 }
 
-// token makes an opaque queue name of the parking.
-func token(kind string, of []byte) string {
+// token makes an opaque queue name of the parking for a delivery's priority.
+func (i *item) token(kind string, of []byte) string {
 	sum := sha256.Sum256(of)
-	return kind + hex.EncodeToString(sum[:10])
+	return priorityOf(i.High) + "." + kind + hex.EncodeToString(sum[:10])
 }
 
-func laneToken(peer string, n int) string { return token("l", []byte(strconv.Itoa(n)+peer)) }
+func (i *item) laneToken(peer string, n int) string {
+	return i.token("l", []byte(strconv.Itoa(n)+peer))
+}
 
-func (i *item) recipientToken() string { return token("u", i.To.JSON()) }
+func (i *item) recipientToken() string { return i.token("u", i.To.JSON()) }

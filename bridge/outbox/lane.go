@@ -11,8 +11,7 @@ import (
 type delivery struct {
 	*item
 	trace string
-	high  bool
-	inlet Inlet  // where it is acknowledged; nil for a parked one
+	feed  *feed  // where it is acknowledged; nil for a parked one
 	seq   uint64 // in the buffer or in the parking
 	queue *queue // of a parked one
 
@@ -22,6 +21,7 @@ type delivery struct {
 	tries   int      // in a row in this process, for the back-off
 	counted bool     // among the day's sends, in this turn
 	since   time.Time
+	until   time.Time   // not before
 	placed  bool        // it has been in a lane's memory
 	gen     uint64      // the login that peer belongs to
 	peer    wechat.Peer // whom it goes to
@@ -29,12 +29,7 @@ type delivery struct {
 }
 
 // before orders deliveries of one chat.
-func (d *delivery) before(e *delivery) bool {
-	if d.high != e.high {
-		return d.high
-	}
-	return d.order().less(e.order())
-}
+func (d *delivery) before(e *delivery) bool { return d.order().less(e.order()) }
 
 // lane is one chat: one delivery at a time, in order.
 type lane struct {
@@ -42,9 +37,9 @@ type lane struct {
 	memory []*delivery
 	queues map[string]*queue // parked ones that go to this chat
 	busy   *delivery
-	until  time.Time // not before
 	ready  bool      // it is in the list of those that can go
-	asleep bool      // it wakes by itself when until has come
+	urgent bool      // in that of those that go first
+	wakes  time.Time // it wakes by itself then; zero = it does not
 }
 
 // add puts a delivery in its place.
@@ -57,9 +52,22 @@ func (l *lane) add(d *delivery) {
 	l.memory = slices.Insert(l.memory, i, d)
 }
 
-// full reports that the next delivery must be parked: what is parked goes
-// first.
-func (l *lane) full() bool { return len(l.memory) >= laneSize || len(l.queues) > 0 }
+// full reports that the next delivery of a priority must be parked: what is
+// parked goes first.
+func (l *lane) full(high bool) bool {
+	for _, q := range l.queues {
+		if q.high == high {
+			return true
+		}
+	}
+	n := 0
+	for _, d := range l.memory {
+		if d.High == high {
+			n++
+		}
+	}
+	return n >= laneSize
+}
 
 func (l *lane) idle() bool {
 	return l.busy == nil && len(l.memory) == 0 && len(l.queues) == 0
@@ -68,29 +76,40 @@ func (l *lane) idle() bool {
 // next is the delivery whose turn it is, or nil while one is under way, nothing
 // is there or a parked one is still being read. Until the buffer's front has
 // passed, no parked one has its turn: a crash left older ones there.
-func (l *lane) next(now time.Time, passed bool) *delivery {
-	if l.busy != nil || now.Before(l.until) {
+func (l *lane) next(now time.Time, passed func(high bool) bool) *delivery {
+	if l.busy != nil {
 		return nil
 	}
+	d := l.first()
+	if d == nil || now.Before(d.until) || d.queue != nil && !passed(d.High) {
+		return nil
+	}
+	return d
+}
+
+// first is the delivery that goes before all others, or nil while it is not
+// known.
+func (l *lane) first() *delivery {
 	var first *delivery
 	if len(l.memory) > 0 {
 		first = l.memory[0]
 	}
 	for _, q := range l.queues {
-		if q.head == nil {
-			if first != nil && q.floor != (order{}) && first.order().less(q.floor) {
-				continue // older than all that is parked there
-			}
-			return nil
-		}
-		if first == nil || q.head.before(first) {
+		if q.head != nil && (first == nil || q.head.before(first)) {
 			first = q.head
 		}
 	}
-	if first != nil && first.queue != nil && !passed {
-		return nil
+	for _, q := range l.queues {
+		if q.head == nil && (first == nil || !q.behind(first)) {
+			return nil
+		}
 	}
 	return first
+}
+
+// behind reports that all that is parked there goes after a delivery.
+func (q *queue) behind(d *delivery) bool {
+	return d.High && !q.high || q.floor != (order{}) && d.order().less(q.floor)
 }
 
 // take makes a delivery the one under way.
@@ -105,7 +124,7 @@ func (l *lane) take(d *delivery) {
 // giveBack returns what was under way to its place.
 func (l *lane) giveBack(until time.Time) {
 	d := l.busy
-	l.busy, l.until = nil, until
+	l.busy, d.until = nil, until
 	if d.queue == nil {
 		l.add(d)
 	}

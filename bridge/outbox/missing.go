@@ -64,7 +64,7 @@ func (c *courier) sayWaiting(d *delivery) outcome {
 				return c.abandon(d, err)
 			case pos == posDone:
 				return ended(&last, d.command())
-			case pos != posReady || last.State == wire.Waiting:
+			case pos != posReady || last.State == wire.Waiting && last.Code == codeNotVisible:
 				d.waitsSince(&last)
 				return outcome{what: repeat}
 			}
@@ -84,7 +84,7 @@ func (c *courier) sayWaiting(d *delivery) outcome {
 // chain means is looked at again when it ends.
 func (d *delivery) waitsSince(last *record) {
 	d.Waited, d.Rec, d.rec = true, 0, 0
-	if last.State == wire.Waiting && last.RetryAt != nil {
+	if last.Code == codeNotVisible && last.RetryAt != nil {
 		d.WaitUntil = *last.RetryAt
 	}
 }

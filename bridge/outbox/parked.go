@@ -3,15 +3,17 @@ package outbox
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"wechat-bridge/bridge/wire"
 )
 
-// queue is one token of the parking. Only its head is in memory. Whom it goes
+// queue is one token of the parking, of one priority. Only its head is in memory. Whom it goes
 // to is asked anew for each head, so that a token means nothing.
 type queue struct {
 	token   string
+	high    bool
 	lane    *lane // of the head; nil while that has none
 	head    *delivery
 	floor   order       // nothing in it is older; zero = not known
@@ -28,7 +30,7 @@ type queue struct {
 func (c *courier) queueOf(token string) *queue {
 	q := c.queues[token]
 	if q == nil {
-		q = &queue{token: token}
+		q = &queue{token: token, high: strings.HasPrefix(token, wire.PriorityHigh+".")}
 		c.queues[token] = q
 	}
 	return q
@@ -56,12 +58,16 @@ func (c *courier) openParking() {
 	if err != nil {
 		return
 	}
-	front, err := c.readFront(0, windowSize)
-	if err != nil {
-		return
+	fronts := make([]front, len(c.feeds))
+	for i, f := range c.feeds {
+		if fronts[i], err = c.readFront(f, 0, windowSize); err != nil {
+			return
+		}
 	}
 	c.post(func() {
-		c.front = front
+		for i, f := range c.feeds {
+			f.front = fronts[i]
+		}
 		c.toLoad = len(tokens)
 		for _, t := range tokens {
 			c.load(c.queueOf(t))
@@ -77,9 +83,8 @@ func (c *courier) parkingOpen() {
 	}
 	c.loaded = true
 	c.lookAgain()
-	c.jobs.Go(func() { c.fetch(c.cfg.Normal, false) })
-	if c.cfg.High != nil {
-		c.jobs.Go(func() { c.fetch(c.cfg.High, true) })
+	for _, f := range c.feeds {
+		c.jobs.Go(func() { c.fetch(f) })
 	}
 }
 
@@ -234,10 +239,11 @@ func (c *courier) parkOne(token string, d *delivery, visible bool) bool {
 		return false
 	}
 	c.expirer.addParked(d.Expires)
-	if persist(c.work, c.log, "acknowledge", func() error { return d.inlet.Done(c.work, d.seq) }) != nil {
+	c.degrader.addParked(c.degrader.due(d.item))
+	if persist(c.work, c.log, "acknowledge", func() error { return d.feed.Done(c.work, d.seq) }) != nil {
 		return false
 	}
-	c.release(1)
+	d.feed.release(1)
 	return true
 }
 

@@ -30,8 +30,8 @@ func (c *courier) place(d *delivery) {
 	d.peer = peer
 	l := c.laneOf(peer)
 	q := c.older(d)
-	if q == nil && !d.placed && l.full() {
-		if o := c.overflow(l); !d.order().less(o.floor) {
+	if q == nil && !d.placed && l.full(d.High) {
+		if o := c.overflow(l, d); !d.order().less(o.floor) {
 			q = o
 		} // else a crash brought back what is older than all that is parked
 	}
@@ -55,11 +55,11 @@ func (c *courier) older(d *delivery) *queue {
 	return nil
 }
 
-// overflow is the queue for what a lane has no room for. One of a former name
-// of the peer, whose head goes elsewhere now, is passed over.
-func (c *courier) overflow(l *lane) *queue {
+// overflow is the queue for what a lane has no room for, of its priority. One of
+// a former name of the peer, whose head goes elsewhere now, is passed over.
+func (c *courier) overflow(l *lane, d *delivery) *queue {
 	for n := 0; ; n++ {
-		q := c.queueOf(laneToken(l.peer.ID, n))
+		q := c.queueOf(d.laneToken(l.peer.ID, n))
 		if q.lane == nil && q.head == nil && !q.loading && !q.parking {
 			c.join(q, l)
 		}
@@ -178,7 +178,7 @@ func (c *courier) renamed() {
 		all = append(all, l.memory...)
 		l.memory, l.queues = nil, map[string]*queue{}
 	}
-	c.lanes, c.readies = map[string]*lane{}, nil
+	c.lanes, c.readies, c.urgent = map[string]*lane{}, nil, nil
 	for _, q := range c.queues {
 		q.lane = nil
 	}

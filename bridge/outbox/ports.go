@@ -8,6 +8,7 @@ package outbox
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -54,8 +55,9 @@ type Buffer interface {
 	// Store writes all or nothing, in order; Token is the priority. It returns
 	// the sequence of the last one. A full buffer is wire.ErrFull.
 	Store(ctx context.Context, items []wire.Stored) (last uint64, err error)
-	// Sweep looks at what waits, without taking it, from a sequence on.
-	Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error
+	// Sweep looks at what waits with a priority ("" for each), without taking
+	// it, from a sequence on.
+	Sweep(ctx context.Context, priority string, from uint64, visit func(wire.Stored) error) error
 	// Next gives the first that waits from a sequence on; Seq 0 if none.
 	Next(ctx context.Context, from uint64) (wire.Stored, error)
 	// Remove deletes one message by sequence; a missing one is no error.
@@ -65,7 +67,8 @@ type Buffer interface {
 }
 
 // Parking is WECHAT_PARKED: deliveries whose lane is full or closed, one queue
-// per token, read head by head.
+// per token, read head by head. A token is a priority and a name, with a dot
+// between.
 type Parking interface {
 	Park(ctx context.Context, item wire.Stored) error // Token is the queue
 	// Head gives the first message of a token after a sequence; Seq 0 if none.
@@ -73,7 +76,7 @@ type Parking interface {
 	Remove(ctx context.Context, seq uint64) error
 	// Tokens lists the queues that hold something.
 	Tokens(ctx context.Context) ([]string, error)
-	Sweep(ctx context.Context, from uint64, visit func(wire.Stored) error) error
+	Sweep(ctx context.Context, priority string, from uint64, visit func(wire.Stored) error) error
 	Next(ctx context.Context, from uint64) (wire.Stored, error)
 }
 
@@ -102,6 +105,27 @@ type Gate interface {
 	// once with what the outcome means; the zero verdict is success.
 	Admit() (wechat.Sender, func(classifier.Verdict), error)
 }
+
+// Notice is a delivery as it goes out over the fallback channels.
+type Notice struct {
+	ID         string
+	To         string // as the user wrote it, in words
+	Kind       wire.Kind
+	Text       string
+	Link       *wire.Link
+	MediaName  string // its bytes stay here
+	AcceptedAt time.Time
+}
+
+// Fallback are the channels that do not need WeChat.
+type Fallback interface {
+	// Send tries each channel once, within a minute. nil: one of them took it.
+	// ErrNotOut: surely none of them has it. Any other error: one may have it.
+	Send(ctx context.Context, n Notice) error
+}
+
+// ErrNotOut says that surely no fallback channel has a delivery.
+var ErrNotOut = errors.New("no fallback channel took it")
 
 // Peers is the directory.
 type Peers interface {

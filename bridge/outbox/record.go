@@ -55,15 +55,20 @@ type progress struct {
 	attempt int // that count
 	tried   time.Duration
 	dup     bool // WeChat may have it already
+	// degraded: it went out, or may have gone out, over a fallback channel
+	degraded bool
 }
 
 func progressOf(r *record) progress {
-	return progress{attempt: r.Attempt, tried: time.Duration(r.TriedFor) * time.Millisecond, dup: r.PossibleDuplicate}
+	return progress{
+		attempt: r.Attempt, tried: time.Duration(r.TriedFor) * time.Millisecond,
+		dup: r.PossibleDuplicate, degraded: r.Degraded,
+	}
 }
 
 func (p progress) on(d wire.Delivery) wire.Delivery {
 	d.Attempt, d.TriedFor, d.PossibleDuplicate = p.attempt, p.tried.Milliseconds(), p.dup
-	d.Certain = !p.dup
+	d.Certain, d.Degraded = !p.dup, p.degraded
 	return d
 }
 

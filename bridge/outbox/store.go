@@ -50,6 +50,7 @@ func (in *intake) put(ctx context.Context, group []*entry) error {
 	for i, it := range items {
 		in.expirer.add(it.Expires, last-uint64(len(items)-1-i), false)
 	}
+	in.degrader.stored(items, last)
 	return nil
 }
 
@@ -64,7 +65,7 @@ func sealItems(group []*entry) ([]wire.Stored, error) {
 			if err != nil {
 				return nil, errors.Join(err, wire.ErrInvalid)
 			}
-			items = append(items, wire.Stored{Token: wire.PriorityNormal, Body: body, Trace: e.trace, Expires: it.Expires})
+			items = append(items, wire.Stored{Token: priorityOf(it.High), Body: body, Trace: e.trace, Expires: it.Expires})
 		}
 	}
 	return items, nil
@@ -97,7 +98,9 @@ func (in *intake) endAll(ctx context.Context, e *entry, final func(*item, *recor
 			return err
 		}
 		last, err = in.chain.settle(ctx, it.Key, e.trace, last, func(last record) (wire.Delivery, bool) {
-			return final(it, &last), decidePosition(&last, it.command(), in.me, 0) == posReady
+			rec := final(it, &last)
+			rec.Degraded = last.Degraded
+			return rec, decidePosition(&last, it.command(), in.me, 0) == posReady
 		})
 		if err != nil {
 			return err

@@ -24,6 +24,7 @@ type canonical struct {
 	Mention   any             `json:"mention,omitempty"`
 	TTL       string          `json:"ttl,omitempty"`
 	ExpiresAt *time.Time      `json:"expires_at,omitempty"`
+	Priority  string          `json:"priority,omitempty"`
 	OnUnknown string          `json:"on_unknown,omitempty"`
 }
 
@@ -61,6 +62,9 @@ func (c *Command) canonical() canonical {
 	if !c.ExpiresAt.IsZero() {
 		at := c.ExpiresAt.UTC()
 		out.ExpiresAt = &at
+	}
+	if c.Priority != PriorityNormal {
+		out.Priority = c.Priority
 	}
 	if c.OnUnknown != OnUnknownResend {
 		out.OnUnknown = c.OnUnknown

@@ -44,6 +44,7 @@ type Command struct {
 	MentionAll bool
 	TTL        time.Duration // 0 = default
 	ExpiresAt  time.Time     // zero = by TTL
+	Priority   string        // PriorityNormal or PriorityHigh
 	OnUnknown  string
 }
 

@@ -90,6 +90,7 @@ func drawCommand(t *rapid.T) *Command {
 	c := &Command{
 		ID:        rapid.SampledFrom([]string{"", "order-42", "漢字 *>.", `"\`}).Draw(t, "id"),
 		Kind:      rapid.SampledFrom(kinds[:]).Draw(t, "kind"),
+		Priority:  rapid.SampledFrom([]string{PriorityNormal, PriorityHigh}).Draw(t, "priority"),
 		OnUnknown: rapid.SampledFrom([]string{OnUnknownResend, OnUnknownReport}).Draw(t, "on_unknown"),
 	}
 	c.To = rapid.SliceOfN(rapid.Custom(drawRecipient), 1, 5).Draw(t, "to")

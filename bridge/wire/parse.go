@@ -30,7 +30,7 @@ var commandFields = []string{
 // rejection's ID is set as far as it could be read. The result does not refer
 // to body. It takes time and memory in proportion to the body.
 func ParseCommand(body []byte, msgID string) (*Command, *Rejection) {
-	c := &Command{OnUnknown: OnUnknownResend}
+	c := &Command{OnUnknown: OnUnknownResend, Priority: PriorityNormal}
 	if r := c.parse(body, msgID); r != nil {
 		r.ID = c.ID
 		return nil, r
@@ -216,9 +216,7 @@ func (c *Command) readRest(o *object) *Rejection {
 		if r != nil {
 			return r
 		}
-		if s == PriorityHigh {
-			return reject(CodeNotSupportedYet, "priority", "priority high is not supported yet.")
-		}
+		c.Priority = s
 	}
 	return nil
 }

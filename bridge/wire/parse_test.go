@@ -133,7 +133,6 @@ func TestBadCommands(t *testing.T) {
 		{"priority", with(`"priority":"hihg"`), CodeBadValue, "priority", "high"},
 		{"priority number", with(`"priority":1`), CodeWrongType, "priority", ""},
 
-		{"priority high", with(`"priority":"high"`), CodeNotSupportedYet, "priority", ""},
 		{"send_at", with(`"send_at":"2026-11-24T18:00:00Z"`), CodeNotSupportedYet, "send_at", ""},
 		{"reply_to", with(`"reply_to":"1"`), CodeNotSupportedYet, "reply_to", ""},
 		{"reply_to without to", `{"text":"hi","reply_to":"1"}`, CodeNotSupportedYet, "reply_to", ""},
@@ -215,11 +214,11 @@ func TestMsgID(t *testing.T) {
 
 func TestGoodCommands(t *testing.T) {
 	text := func(to ...Recipient) *Command {
-		return &Command{To: to, Kind: KindText, Text: "hi", OnUnknown: OnUnknownResend}
+		return &Command{To: to, Kind: KindText, Text: "hi", OnUnknown: OnUnknownResend, Priority: PriorityNormal}
 	}
 	alice := Recipient{Name: "Alice"}
 	media := func(k Kind, m Media) *Command {
-		return &Command{To: []Recipient{alice}, Kind: k, Media: &m, OnUnknown: OnUnknownResend}
+		return &Command{To: []Recipient{alice}, Kind: k, Media: &m, OnUnknown: OnUnknownResend, Priority: PriorityNormal}
 	}
 	change := func(c *Command, f func(*Command)) *Command { f(c); return c }
 	for _, c := range []struct {
@@ -227,7 +226,7 @@ func TestGoodCommands(t *testing.T) {
 		want       *Command
 	}{
 		{"the contract's example", `{"id":"order-42","to":"文件传输助手","text":"hello"}`,
-			&Command{ID: "order-42", To: []Recipient{{Name: "文件传输助手"}}, Kind: KindText, Text: "hello", OnUnknown: OnUnknownResend}},
+			&Command{ID: "order-42", To: []Recipient{{Name: "文件传输助手"}}, Kind: KindText, Text: "hello", OnUnknown: OnUnknownResend, Priority: PriorityNormal}},
 		{"spaces around", " \r\n" + textTo(`"Alice"`) + "\n", text(alice)},
 		{"name as typed", textTo(`" Alice "`), text(Recipient{Name: " Alice "})},
 		{"by id", textTo(`{"id":"@a"}`), text(Recipient{ID: "@a"})},
@@ -247,11 +246,11 @@ func TestGoodCommands(t *testing.T) {
 		{"voice", content(`"voice":{"object":"v"}`), media(KindVoice, Media{Object: "v"})},
 		{"emoticon", content(`"emoticon":{"object":"v"}`), media(KindEmoticon, Media{Object: "v"})},
 		{"link", content(`"link":{"url":"https://a.b/?c&d","title":"<T>","description":"D"}`),
-			&Command{To: []Recipient{alice}, Kind: KindLink, Link: &Link{Title: "<T>", URL: "https://a.b/?c&d", Description: "D"}, OnUnknown: OnUnknownResend}},
+			&Command{To: []Recipient{alice}, Kind: KindLink, Link: &Link{Title: "<T>", URL: "https://a.b/?c&d", Description: "D"}, OnUnknown: OnUnknownResend, Priority: PriorityNormal}},
 		{"link as string", content(`"link":"http://a.b"`),
-			&Command{To: []Recipient{alice}, Kind: KindLink, Link: &Link{URL: "http://a.b"}, OnUnknown: OnUnknownResend}},
-		{"revoke", `{"revoke":"order 42"}`, &Command{Kind: KindRevoke, Revoke: "order 42", OnUnknown: OnUnknownResend}},
-		{"revoke with to", content(`"revoke":"a"`), &Command{To: []Recipient{alice}, Kind: KindRevoke, Revoke: "a", OnUnknown: OnUnknownResend}},
+			&Command{To: []Recipient{alice}, Kind: KindLink, Link: &Link{URL: "http://a.b"}, OnUnknown: OnUnknownResend, Priority: PriorityNormal}},
+		{"revoke", `{"revoke":"order 42"}`, &Command{Kind: KindRevoke, Revoke: "order 42", OnUnknown: OnUnknownResend, Priority: PriorityNormal}},
+		{"revoke with to", content(`"revoke":"a"`), &Command{To: []Recipient{alice}, Kind: KindRevoke, Revoke: "a", OnUnknown: OnUnknownResend, Priority: PriorityNormal}},
 		{"mention", with(`"mention":["Bob","all"]`), change(text(alice), func(c *Command) { c.Mention = []string{"Bob", "all"} })},
 		{"mention nobody", with(`"mention":[]`), text(alice)},
 		{"mention all", with(`"mention":"all"`), change(text(alice), func(c *Command) { c.MentionAll = true })},
@@ -259,6 +258,7 @@ func TestGoodCommands(t *testing.T) {
 		{"expires_at", with(`"expires_at":"2026-11-24T18:00:00+08:00"`),
 			change(text(alice), func(c *Command) { c.ExpiresAt = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC) })},
 		{"priority normal", with(`"priority":"normal"`), text(alice)},
+		{"priority high", with(`"priority":"high"`), change(text(alice), func(c *Command) { c.Priority = PriorityHigh })},
 		{"on_unknown resend", with(`"on_unknown":"resend"`), text(alice)},
 		{"on_unknown report", with(`"on_unknown":"report"`), change(text(alice), func(c *Command) { c.OnUnknown = OnUnknownReport })},
 	} {
