@@ -109,6 +109,9 @@ func (p printer) delivery(d wire.Delivery) string {
 	if d.PossibleDuplicate {
 		b.WriteString(p.t.say(" [possible duplicate]", " [可能重复]"))
 	}
+	if d.Degraded {
+		b.WriteString(p.t.say(" [fallback channel]", " [备用通道]"))
+	}
 	if d.Nearest != "" && !strings.Contains(d.Message, "did you mean") {
 		fmt.Fprintf(&b, p.t.say(" Did you mean %s?", " 是否想用 %s？"), wire.Printable(d.Nearest, 128))
 	}

@@ -29,6 +29,7 @@ type sendCmd struct {
 	Mention   []string      `help:"Members of the room to mention, or all." placeholder:"NAME" env:"-"`
 	ID        string        `help:"Your own id; the same id is not sent twice." env:"-"`
 	TTL       time.Duration `name:"ttl" help:"How long it may wait to be sent." placeholder:"72h" env:"-"`
+	Priority  string        `help:"high overtakes, and goes out over the fallback channels when it waits for too long." enum:",normal,high" default:"" env:"-"`
 	OnUnknown string        `name:"on-unknown" help:"What to do if it cannot be known whether it arrived: resend or report." enum:",resend,report" default:"" env:"-"`
 	Wait      bool          `help:"Print each record and wait for the final one; exit code 0 only if it was sent." env:"-"`
 
@@ -130,6 +131,9 @@ func (c *sendCmd) command(in io.Reader) ([]byte, error) {
 	}
 	if c.TTL != 0 {
 		cmd["ttl"] = c.TTL.String()
+	}
+	if c.Priority != "" {
+		cmd["priority"] = c.Priority
 	}
 	if c.OnUnknown != "" {
 		cmd["on_unknown"] = c.OnUnknown
