@@ -2,7 +2,7 @@
 GO ?= go
 GOLANGCI_LINT_VERSION := v2.15.0
 
-.PHONY: help build run demo test lint interop bench fuzz clean
+.PHONY: help build run demo test nights lint interop bench fuzz clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-10s %s\n", $$1, $$2}'
@@ -19,9 +19,13 @@ demo: build ## the story on one screen, without an account
 test: ## all tests, as CI runs them
 	$(GO) test -race -shuffle=on ./...
 
+nights: ## the bad nights in real time (12 minutes) into docs/nights.md; 1,000 random ones in virtual time
+	$(GO) test -tags nights -run TestPeerNights -count=1 -timeout 20m ./bridge -args -update
+	BRIDGE_NIGHTS=1000 $(GO) test -run TestRandomNights -count=1 -timeout 20m ./bridge
+
 lint: ## vet, golangci-lint and module hygiene
 	$(GO) vet ./...
-	$(GO) vet -tags interop ./...
+	$(GO) vet -tags interop,nights ./...
 	$(GO) mod tidy -diff
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION) run ./...
 
