@@ -104,7 +104,7 @@ func (n *realNight) row(before realSample, r verify.Report) nightRow {
 	}
 	first, last, good := before, before, before.code == http.StatusOK
 	for _, s := range n.samples {
-		if s.at.Before(from) {
+		if s.at.Before(from) || first.at.IsZero() { // of a night from the start there is none before
 			first = s
 			continue
 		}
