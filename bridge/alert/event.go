@@ -8,7 +8,7 @@ import (
 
 // Types of the CloudEvents that webhook and NATS get.
 const (
-	TypeAlert    = "wechat.alert"
+	TypeAlert    = wire.TypeAlert
 	TypeFallback = "wechat.fallback"
 )
 

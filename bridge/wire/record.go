@@ -17,6 +17,7 @@ const (
 	TypeConnection = "wechat.connection"
 	TypeDelivery   = "wechat.delivery"
 	TypeHeartbeat  = "wechat.heartbeat"
+	TypeAlert      = "wechat.alert" // what people are told
 )
 
 // State is the state of a delivery.

@@ -58,6 +58,8 @@ func (p printer) line(env wire.Envelope) string {
 		return describe(env, p.message)
 	case wire.TypeHeartbeat:
 		return describe(env, p.heartbeat)
+	case wire.TypeAlert:
+		return describe(env, p.alert)
 	}
 	if line, ok := p.event(env); ok {
 		return line
@@ -80,6 +82,20 @@ func (p printer) heartbeat(h wire.Heartbeat) string {
 	say, word := p.t.say, func(s string) string { return p.t.word(wire.Printable(s, 20)) }
 	return fmt.Sprintf(say("%s%s: process %s, connection %s, business %s, %d waiting", "%s%s：进程%s，连接%s，业务%s，%d 条等待中"),
 		p.label("heartbeat", "心跳"), word(h.Status), word(h.Process), word(h.Connection), word(h.Business), h.Backlog.Messages)
+}
+
+// told is what a line shows of an alert; its text is in the alert's own language.
+type told struct {
+	Title string `json:"title"`
+	Link  string `json:"link"`
+}
+
+func (p printer) alert(a told) string {
+	line := p.label("alert", "通知") + wire.Printable(a.Title, 300)
+	if a.Link != "" {
+		line += " " + wire.Printable(a.Link, 200)
+	}
+	return line
 }
 
 func (p printer) delivery(d wire.Delivery) string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"wechat-bridge/bridge/wire"
@@ -21,5 +22,15 @@ func TestACorrectionIsPrinted(t *testing.T) {
 	d.Attribution = ""
 	if got := (printer{t: &terminal{lang: "en"}}).delivery(d); got != "delivery    a corrected (was sent) as 7: not_a_friend: No friend." {
 		t.Errorf("%q", got)
+	}
+}
+
+func TestAnAlertIsPrinted(t *testing.T) {
+	env := wire.Envelope{Type: wire.TypeAlert, Data: []byte(`{"kind":"held","title":"[default] WeChat is away\u001b[2J","link":"https://bridge.example/"}`)}
+	for lang, want := range map[string]string{"en": "alert", "zh": "通知"} {
+		line := printer{t: &terminal{lang: lang}}.line(env)
+		if !strings.HasPrefix(line, want) || !strings.Contains(line, "WeChat is away") || !strings.Contains(line, "https://bridge.example/") || strings.Contains(line, "\x1b") {
+			t.Errorf("%s: %q", lang, line)
+		}
 	}
 }
