@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/bits"
 	"net/url"
 	"reflect"
 	"sync"
@@ -222,7 +221,6 @@ func (a *Alerter) save(ctx context.Context, s state, failures *int) {
 		*failures = 0
 		return
 	}
-	if *failures++; bits.OnesCount(uint(*failures)) == 1 {
-		a.cfg.Log.Warn().Err(err).Str("event", logMemory).Int("failures", *failures).Msg("what was told is not stored; a restart may tell it again")
-	}
+	*failures++
+	a.cfg.Log.Warn().Err(err).Str("event", logMemory).Int("failures", *failures).Msg("what was told is not stored; a restart may tell it again")
 }

@@ -40,7 +40,7 @@ func (i *Inbox) body(e wechat.Event, m *medium) (wechat.EventType, []byte) {
 			return e.Type, body
 		}
 	}
-	i.stats.garbled(i.cfg.Log, e, err)
+	tellGarbled(i.cfg.Log, e, err)
 	return wechat.EventMessage, unknown(i.cfg.Account, e)
 }
 

@@ -58,7 +58,6 @@ type Inbox struct {
 	slots chan struct{} // downloads at once
 	known *known
 	media *shelf
-	stats *counters
 	// shape makes an event's body; a field, so that a test can break it.
 	shape func(wechat.Event, *medium) ([]byte, error)
 }
@@ -68,7 +67,7 @@ func New(cfg Config) *Inbox {
 	cfg = cfg.withDefaults()
 	i := &Inbox{
 		cfg: cfg, turn: make(chan struct{}, 1), slots: make(chan struct{}, cfg.Downloads),
-		known: newKnown(MaxKnown), media: newShelf(), stats: &counters{},
+		known: newKnown(MaxKnown), media: newShelf(),
 	}
 	i.shape = func(e wechat.Event, m *medium) ([]byte, error) { return shape(cfg.Account, cfg.Raw, e, m) }
 	return i

@@ -126,7 +126,7 @@ func (l *line) put(e wechat.Event, m *medium) {
 	l.in.known.add(ev.MsgID)
 	l.in.media.drop(e.ID)
 	if fresh && m != nil {
-		l.in.stats.medium(l.in.cfg.Log, m)
+		tellMedium(l.in.cfg.Log, m)
 	}
 	if err := l.in.notice(l.ctx, e); err != nil {
 		l.fail(fmt.Errorf("act upon a notice: %w", err))

@@ -105,15 +105,3 @@ func TestKnownIsBounded(t *testing.T) {
 		t.Fatal(k.set)
 	}
 }
-
-func TestRareIsLogarithmic(t *testing.T) {
-	lines := 0
-	for n := range uint64(1328) {
-		if rare(n + 1) {
-			lines++
-		}
-	}
-	if lines != 11 {
-		t.Fatal(lines)
-	}
-}

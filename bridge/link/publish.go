@@ -146,7 +146,5 @@ func withVerdict(e *zerolog.Event, v classifier.Verdict) *zerolog.Event {
 
 // saveFailed is told by the saver about the n-th failure in a row.
 func (l *Link) saveFailed(err error, n int) {
-	if n&(n-1) == 0 {
-		l.cfg.Log.Warn().Str(fieldAccount, l.cfg.Account).Int("count", n).Err(err).Msg(logSave)
-	}
+	l.cfg.Log.Warn().Str(fieldAccount, l.cfg.Account).Int("failures", n).Err(err).Msg(logSave)
 }
